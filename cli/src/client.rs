@@ -1,0 +1,501 @@
+//! The client library: one session of a mesh, attached to whichever edge answers.
+//!
+//! A [`Client`] is a handle; a task of its own (the driver) holds the socket. The driver connects,
+//! says hello, repeats what was not acknowledged, and connects elsewhere when the edge is lost, until
+//! the handle is closed, the member is refused, or another process takes the session's key.
+//!
+//! What arrives goes through the inbox first: to disk, then `received` to the edge, then to
+//! [`Pushes`]. So nothing that the edge has settled can be lost here, and nothing that it repeats
+//! comes through twice. [`Keep`] says how much of that a client wants: programs of people keep
+//! their mail on disk, load tools in memory, stand-ins for old clients not at all.
+//!
+//! A consumer that falls behind holds `received` back, so the edge's window stops the flow.
+
+pub mod backoff;
+mod driver;
+pub mod inbox;
+pub mod message;
+pub mod names;
+pub mod outbox;
+mod recent;
+pub mod socket;
+
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use serde::de::DeserializeOwned;
+use skein_crypto::direct::Pairs;
+use skein_crypto::{Keypair, Public, plain, random};
+use skein_wire::groups::Group;
+use skein_wire::hello::{Caps, HelloAck};
+use skein_wire::limit::{CIPHERTEXT_BYTES_MAX, OUTBOUND_MAX, PUSHES_MAX};
+use skein_wire::messaging::Send;
+use skein_wire::{Call, Code, Priority, Refusal, encode};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::time::timeout;
+
+use self::driver::{Command, Driver};
+use self::message::{Event, Message};
+pub use self::outbox::{Outcome, SendError};
+
+/// How long a request may take.
+pub const REQUEST_DEADLINE: Duration = Duration::from_secs(5);
+
+/// What becomes of messages that arrive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Keep {
+    /// An inbox in this folder; several processes may share it.
+    Disk(PathBuf),
+    /// Repeats are known for as long as the process lives.
+    Memory,
+    /// Nothing is known: repeats come through, as in old clients.
+    Nothing,
+}
+
+/// What a session says of its program at hello.
+#[derive(Debug, Clone, Default)]
+pub struct Host {
+    /// The host program's id of the session; made of the process id when empty.
+    pub session_id: String,
+    /// `ai`, `human` or `connector`.
+    pub peer_type: Option<String>,
+    /// Which program.
+    pub channel: Option<String>,
+    /// Which model.
+    pub model: Option<String>,
+}
+
+/// Who a client is, and how it behaves.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Socket URLs, tried in this order. There must be one.
+    pub edges: Vec<String>,
+    /// The mesh.
+    pub mesh_id: String,
+    /// The member's id from `/join`.
+    pub member_id: String,
+    /// The member's keys.
+    pub member: Keypair,
+    /// The session's keys: no two live clients may share them.
+    pub session: Keypair,
+    /// The session's name; the member's when absent.
+    pub display_name: Option<String>,
+    /// Groups to be in from the first moment; empty restores what the server remembers.
+    pub groups: Vec<Group>,
+    /// What the client says that it understands. Without `ack` nothing is settled by us, and no
+    /// session proof is made, as old clients do.
+    pub caps: Caps,
+    /// What becomes of messages that arrive.
+    pub keep: Keep,
+    /// The program.
+    pub host: Host,
+}
+
+impl Config {
+    /// A client of ours with cap `ack` and `replies`, that keeps messages in memory.
+    pub fn new(
+        edges: Vec<String>,
+        mesh_id: &str,
+        member_id: &str,
+        member: Keypair,
+        session: Keypair,
+    ) -> Self {
+        Self {
+            edges,
+            mesh_id: mesh_id.into(),
+            member_id: member_id.into(),
+            member,
+            session,
+            display_name: None,
+            groups: Vec::new(),
+            caps: Caps { ack: true, replies: true, inbox: false },
+            keep: Keep::Memory,
+            host: Host::default(),
+        }
+    }
+}
+
+/// Why a client ended.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Closed {
+    /// [`Client::close`], or every handle is gone.
+    #[error("the client was closed")]
+    Ours,
+    /// Another process attached with the same session key.
+    #[error("another process attached with this session's key")]
+    Replaced,
+    /// No edge would ever take this hello.
+    #[error("{}: {}", .0.code, .0.message)]
+    Rejected(Refusal),
+}
+
+/// Where a client is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// On the way, with what went wrong last.
+    Connecting(Option<String>),
+    /// Attached to this edge.
+    Connected(String),
+    /// For good.
+    Closed(Closed),
+}
+
+/// What comes out of [`Pushes`].
+#[derive(Debug)]
+pub enum Incoming {
+    /// A message, once.
+    Message(Box<Message>),
+    /// Something happened in the mesh.
+    Event(Event),
+    /// Attached.
+    Connected {
+        /// To this edge.
+        edge: String,
+        /// With this answer.
+        ack: Box<HelloAck>,
+    },
+    /// The socket is gone; the driver is on its way to another.
+    Disconnected {
+        /// From this edge.
+        edge: String,
+        /// Why.
+        reason: String,
+    },
+    /// The end.
+    Closed(Closed),
+}
+
+/// Why a request has no reply.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum RequestError {
+    /// No reply came in time.
+    #[error("no answer within {} s", REQUEST_DEADLINE.as_secs())]
+    TimedOut,
+    /// The connection was lost after it was asked.
+    #[error("the connection was lost before the answer came")]
+    Lost,
+    /// The server said no.
+    #[error("{}: {}", .0.code, .0.message)]
+    Refused(Refusal),
+    /// The reply is not what the contract says.
+    #[error("malformed answer: {0}")]
+    Malformed(String),
+    /// The client is closed.
+    #[error(transparent)]
+    Closed(#[from] Closed),
+}
+
+impl From<RequestError> for crate::Error {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::Refused(refusal) => refusal.into(),
+            RequestError::Closed(closed) => closed.into(),
+            RequestError::Malformed(detail) => Self::Unexpected(detail),
+            RequestError::TimedOut | RequestError::Lost => Self::NotConnected(error.to_string()),
+        }
+    }
+}
+
+/// A handle to a session. Clones share it; when the last is gone, the session says goodbye.
+#[derive(Debug, Clone)]
+pub struct Client {
+    commands: mpsc::UnboundedSender<Command>,
+    state: watch::Receiver<State>,
+    edges: watch::Receiver<Vec<String>>,
+    seals: Arc<Pairs>,
+    session: Public,
+    unacked: Arc<AtomicUsize>,
+}
+
+/// What arrives. Dropping it means that nobody is interested: with [`Keep::Disk`] messages still go
+/// to disk.
+#[derive(Debug)]
+pub struct Pushes {
+    incoming: mpsc::UnboundedReceiver<Incoming>,
+    backlog: Arc<Backlog>,
+}
+
+/// How far the consumer is behind.
+#[derive(Debug, Default)]
+struct Backlog {
+    waiting: AtomicUsize,
+    drained: Notify,
+}
+
+impl Backlog {
+    fn is_full(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > PUSHES_MAX
+    }
+}
+
+impl Client {
+    /// Starts a session without waiting for it. Must be called within a tokio runtime.
+    pub fn start(config: Config) -> (Self, Pushes) {
+        let (commands, commanded) = mpsc::unbounded_channel();
+        let (incoming_to, incoming) = mpsc::unbounded_channel();
+        let (state_to, state) = watch::channel(State::Connecting(None));
+        let (edges_to, edges) = watch::channel(config.edges.clone());
+        let backlog = Arc::<Backlog>::default();
+        let client = Self {
+            commands,
+            state,
+            edges,
+            seals: Arc::new(Pairs::new(&config.session.secret)),
+            session: config.session.public,
+            unacked: Arc::default(),
+        };
+        let driver =
+            Driver::new(config, commanded, incoming_to, state_to, edges_to, backlog.clone());
+        tokio::spawn(driver.run());
+        (client, Pushes { incoming, backlog })
+    }
+
+    /// Starts a session and waits until it is attached, for at most `patience`.
+    pub async fn connect(config: Config, patience: Duration) -> crate::Result<(Self, Pushes)> {
+        let (client, pushes) = Self::start(config);
+        client.ready(patience).await?;
+        Ok((client, pushes))
+    }
+
+    /// Waits until the session is attached; says what went wrong last when that takes too long.
+    pub async fn ready(&self, patience: Duration) -> crate::Result<()> {
+        let mut state = self.state.clone();
+        let settled = timeout(patience, state.wait_for(|s| !matches!(s, State::Connecting(_))));
+        match settled.await {
+            Ok(Ok(now)) => match &*now {
+                State::Closed(closed) => Err(closed.clone().into()),
+                State::Connected(_) | State::Connecting(_) => Ok(()),
+            },
+            Ok(Err(_)) => Err(Closed::Ours.into()),
+            Err(_) => {
+                let problem = match &*self.state.borrow() {
+                    State::Connecting(Some(problem)) => problem.clone(),
+                    _ => format!("no edge answered within {} s", patience.as_secs()),
+                };
+                Err(crate::Error::NotConnected(problem))
+            }
+        }
+    }
+
+    /// Where the session is now.
+    pub fn state(&self) -> State {
+        self.state.borrow().clone()
+    }
+
+    /// Follows where the session is.
+    pub fn watch(&self) -> watch::Receiver<State> {
+        self.state.clone()
+    }
+
+    /// The edge that the session is attached to.
+    pub fn edge(&self) -> Option<String> {
+        match &*self.state.borrow() {
+            State::Connected(edge) => Some(edge.clone()),
+            State::Connecting(_) | State::Closed(_) => None,
+        }
+    }
+
+    /// Every edge that is known, the present or next one first.
+    pub fn edges(&self) -> Vec<String> {
+        self.edges.borrow().clone()
+    }
+
+    /// The session's key: what others send to.
+    pub fn session(&self) -> Public {
+        self.session
+    }
+
+    /// Sends `text` to a key (sealed), a `@group` or `*` (readable by the server). The message is in
+    /// its place in the order when this returns; the future is its `ack`, and may be dropped.
+    pub fn send(&self, target: &str, priority: Priority, text: &str) -> Sending {
+        if message::is_multicast(target) {
+            return self.send_body(target, priority, String::new(), plain::encode(text));
+        }
+        let sealed = Public::parse(target).and_then(|key| self.seals.seal(&key, text));
+        match sealed {
+            Ok(sealed) => self.send_body(target, priority, sealed.nonce, sealed.ciphertext),
+            Err(_) => Sending::failed(SendError::Unusable(target.into())),
+        }
+    }
+
+    /// Sends a body as it is.
+    pub fn send_body(
+        &self,
+        target: &str,
+        priority: Priority,
+        nonce: String,
+        ciphertext: String,
+    ) -> Sending {
+        if ciphertext.len() > CIPHERTEXT_BYTES_MAX {
+            let words = "the message is longer than 1 MiB; send a file instead";
+            return Sending::failed(SendError::Refused(Refusal::with(Code::TooLarge, words)));
+        }
+        let waiting = self.unacked.load(Ordering::Relaxed);
+        let most = match &*self.state.borrow() {
+            State::Connected(_) => outbox::UNACKED_MAX,
+            State::Connecting(_) => OUTBOUND_MAX,
+            State::Closed(closed) => return Sending::failed(closed.clone().into()),
+        };
+        if waiting >= most {
+            return Sending::failed(SendError::QueueFull);
+        }
+        let id = hex::encode(random::<16>());
+        let send =
+            Send { id: Some(id.clone()), target_spec: target.into(), priority, nonce, ciphertext };
+        let (reply, outcome) = oneshot::channel();
+        let entry = outbox::Entry {
+            id: id.clone(),
+            frame: encode(&send, None).into(),
+            made: Instant::now(),
+            reply,
+            counted: Counted::new(&self.unacked),
+        };
+        // A driver that is gone drops the command, and with it the reply's sender.
+        let _ = self.commands.send(Command::Send(entry));
+        Sending { id, outcome: Inner::Waiting(outcome) }
+    }
+
+    /// Sends that were not acknowledged yet.
+    pub fn unacked(&self) -> usize {
+        self.unacked.load(Ordering::Relaxed)
+    }
+
+    /// Asks something, and reads the reply.
+    pub async fn request<C: Call>(&self, call: &C) -> Result<C::Reply, RequestError>
+    where
+        C::Reply: DeserializeOwned,
+    {
+        let reply = self.ask(call).await?;
+        serde_json::from_str(&reply).map_err(|error| RequestError::Malformed(error.to_string()))
+    }
+
+    /// Says something that has no reply of its own; an edge of ours acknowledges it all the same.
+    pub async fn tell<C: Call>(&self, call: &C) -> Result<(), RequestError> {
+        self.ask(call).await.map(drop)
+    }
+
+    async fn ask<C: Call>(&self, call: &C) -> Result<String, RequestError> {
+        let req_id = hex::encode(random::<8>());
+        let frame = encode(call, Some(&req_id));
+        let (reply, answer) = oneshot::channel();
+        let _ = self.commands.send(Command::Ask(driver::Ask { req_id, frame, reply }));
+        match timeout(REQUEST_DEADLINE, answer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(self.closed().into()),
+            Err(_) => Err(RequestError::TimedOut),
+        }
+    }
+
+    /// Leaves the present edge, as if the network had, and goes to this one.
+    pub fn move_to(&self, edge: &str) {
+        let _ = self.commands.send(Command::Move(edge.into()));
+    }
+
+    /// Says goodbye: what is queued is written, the departure counts at once, and whoever waits for
+    /// an `ack` is told. Returns when that is done.
+    pub async fn close(&self) {
+        let (done, closed) = oneshot::channel();
+        let _ = self.commands.send(Command::Close(done));
+        let _ = closed.await;
+    }
+
+    fn closed(&self) -> Closed {
+        match &*self.state.borrow() {
+            State::Closed(closed) => closed.clone(),
+            State::Connecting(_) | State::Connected(_) => Closed::Ours,
+        }
+    }
+}
+
+impl Pushes {
+    /// The next thing that arrives; `None` after [`Incoming::Closed`].
+    pub async fn next(&mut self) -> Option<Incoming> {
+        let incoming = self.incoming.recv().await;
+        self.took(incoming.is_some());
+        incoming
+    }
+
+    /// What has arrived already.
+    pub fn try_next(&mut self) -> Option<Incoming> {
+        let incoming = self.incoming.try_recv().ok();
+        self.took(incoming.is_some());
+        incoming
+    }
+
+    /// The next message; what else arrives is dropped.
+    pub async fn message(&mut self) -> Option<Message> {
+        loop {
+            if let Incoming::Message(message) = self.next().await? {
+                return Some(*message);
+            }
+        }
+    }
+
+    fn took(&self, any: bool) {
+        if any && self.backlog.waiting.fetch_sub(1, Ordering::Relaxed) == PUSHES_MAX + 1 {
+            self.backlog.drained.notify_one();
+        }
+    }
+}
+
+/// A send on its way: a future of its `ack`.
+#[derive(Debug)]
+pub struct Sending {
+    /// Our own id of it.
+    pub id: String,
+    outcome: Inner,
+}
+
+#[derive(Debug)]
+enum Inner {
+    Failed(Option<SendError>),
+    Waiting(oneshot::Receiver<Outcome>),
+}
+
+impl Sending {
+    fn failed(error: SendError) -> Self {
+        Self { id: String::new(), outcome: Inner::Failed(Some(error)) }
+    }
+
+    /// Waits at most this long; the send goes on.
+    pub async fn within(self, patience: Duration) -> Outcome {
+        timeout(patience, self).await.unwrap_or(Err(SendError::TooLong))
+    }
+}
+
+impl Future for Sending {
+    type Output = Outcome;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
+        match &mut self.outcome {
+            Inner::Failed(error) => {
+                Poll::Ready(Err(error.take().expect("a future is not polled after its end")))
+            }
+            Inner::Waiting(outcome) => {
+                let outcome = ready!(Pin::new(outcome).poll(context));
+                Poll::Ready(outcome.unwrap_or(Err(SendError::Closed(Closed::Ours))))
+            }
+        }
+    }
+}
+
+/// Counts something for as long as it lives.
+#[derive(Debug)]
+pub struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,102 @@
+//! From what a person types to what a message is sent to.
+//!
+//! A name is looked up among those who are here, whatever its case, and means something only if it
+//! is unique: one session, or several sessions of one member, which then mean the member.
+
+use skein_crypto::Public;
+use skein_wire::presence::Peer;
+
+/// Why a name leads nowhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unresolved {
+    /// Nobody here has it.
+    Unknown,
+    /// Sessions of different members have it: these.
+    Ambiguous(Vec<String>),
+}
+
+/// Whether `to` is sent as it stands: a key, `*` or a group. Returns it in its wire form.
+pub fn literal(to: &str) -> Option<String> {
+    if to == "*" || to.starts_with('@') {
+        return Some(to.to_owned());
+    }
+    Public::parse_any_case(to).ok().map(|key| key.hex())
+}
+
+/// Looks a name up among `peers`; `own` is the session that asks, which is never meant.
+pub fn resolve(name: &str, peers: &[Peer], own: &Public) -> Result<String, Unresolved> {
+    let wanted = name.to_lowercase();
+    let own = own.hex();
+    let found: Vec<&Peer> = peers
+        .iter()
+        .filter(|peer| peer.pubkey != own && peer.display_name.to_lowercase() == wanted)
+        .collect();
+    match found.as_slice() {
+        [] => Err(Unresolved::Unknown),
+        [only] => Ok(only.pubkey.clone()),
+        [first, rest @ ..] => match &first.member_pubkey {
+            Some(member) if rest.iter().all(|peer| peer.member_pubkey.as_ref() == Some(member)) => {
+                Ok(member.clone())
+            }
+            _ => Err(Unresolved::Ambiguous(found.into_iter().map(candidate).collect())),
+        },
+    }
+}
+
+/// How a candidate is told from others of its name.
+fn candidate(peer: &Peer) -> String {
+    let place = peer.hostname.as_deref().unwrap_or("an unnamed host");
+    format!("{} = {} at {place} in {}", peer.display_name, peer.pubkey, peer.cwd)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(name: &str, key: u8, member: Option<u8>) -> Peer {
+        let text = |byte: u8| Public([byte; 32]).hex();
+        serde_json::from_value(serde_json::json!({
+            "pubkey": text(key), "memberPubkey": member.map(text), "displayName": name,
+            "status": "idle", "summary": null, "groups": [], "sessionId": "s",
+            "connectedAt": "2026-01-01T00:00:00.000Z", "cwd": "/w",
+        }))
+        .unwrap()
+    }
+
+    fn key(byte: u8) -> Public {
+        Public([byte; 32])
+    }
+
+    #[test]
+    fn keys_groups_and_star_stand_for_themselves() {
+        assert_eq!(literal("*"), Some("*".into()));
+        assert_eq!(literal("@team/a"), Some("@team/a".into()));
+        assert_eq!(literal(&key(0xab).hex().to_uppercase()), Some(key(0xab).hex()));
+        assert_eq!(literal("ann"), None);
+    }
+
+    #[test]
+    fn a_name_is_found_whatever_its_case_and_never_means_who_asks() {
+        let peers = [peer("Ann", 1, Some(9)), peer("ann", 2, Some(9)), peer("Bob", 3, Some(8))];
+
+        assert_eq!(resolve("ANN", &peers, &key(1)), Ok(key(2).hex()));
+        assert_eq!(resolve("bob", &peers, &key(1)), Ok(key(3).hex()));
+        assert_eq!(resolve("bo", &peers, &key(1)), Err(Unresolved::Unknown));
+    }
+
+    #[test]
+    fn sessions_of_one_member_mean_the_member_and_of_several_nobody() {
+        let same = [peer("Ann", 1, Some(9)), peer("ann", 2, Some(9))];
+        let different = [peer("Ann", 1, Some(9)), peer("ann", 2, Some(8))];
+        let unknown = [peer("Ann", 1, None), peer("ann", 2, None)];
+
+        assert_eq!(resolve("ann", &same, &key(7)), Ok(key(9).hex()));
+        for peers in [&different, &unknown] {
+            let Err(Unresolved::Ambiguous(candidates)) = resolve("ann", peers, &key(7)) else {
+                panic!("two members of one name must not resolve");
+            };
+            assert_eq!(candidates.len(), 2);
+            assert!(candidates[0].contains(&key(1).hex()));
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The commands, one file each. All know the home, how to print, and which mesh is meant.
+//!
+//! A command that needs the mesh attaches a session of its own for as long as it takes. What is
+//! pushed to it meanwhile goes to the home's inbox like everything else.
+
+pub mod attach;
+pub mod doctor;
+pub mod group;
+pub mod inbox;
+pub mod invite;
+pub mod join;
+pub mod leave;
+pub mod mesh;
+pub mod peers;
+pub mod send;
+pub mod status;
+pub mod summary;
+pub mod trace;
+pub mod whoami;
+
+use clap::{Parser, Subcommand};
+
+use crate::Result;
+use crate::home::{Home, Membership};
+use crate::output::Output;
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found or ambiguous, 4 not connected, 5 refused.
+Environment: SKEIN_HOME (default ~/.skein), SKEIN_OPERATOR_TOKEN, NO_COLOR, RUST_LOG.";
+
+/// Talk with the other peers of a mesh.
+#[derive(Debug, Parser)]
+#[command(name = "skein", version, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// Print JSON for programs instead of words.
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    /// The mesh, by short name or id; needed when several are joined.
+    #[arg(long, global = true, value_name = "MESH")]
+    pub mesh: Option<String>,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Create a mesh, list those of this home, look at one.
+    #[command(subcommand)]
+    Mesh(mesh::Command),
+    /// Make a link that lets others join.
+    Invite(invite::Args),
+    /// Join a mesh with a link.
+    Join(join::Args),
+    /// Forget a mesh that this home joined.
+    Leave(leave::Args),
+    /// Send a message.
+    Send(send::Args),
+    /// Show what arrived, or follow it.
+    Inbox(inbox::Args),
+    /// Show who is here.
+    Peers(peers::Args),
+    /// Check the connection, or say what you are doing.
+    Status(status::Args),
+    /// Join, leave and list groups.
+    #[command(subcommand)]
+    Group(group::Command),
+    /// Show what you are working on, or say it.
+    Summary(summary::Args),
+    /// Show what is known of a message, hop by hop.
+    Trace(trace::Args),
+    /// Show who you are in each mesh.
+    Whoami(whoami::Args),
+    /// Check this home and every edge, and say what to do.
+    Doctor(doctor::Args),
+}
+
+/// What every command knows.
+#[derive(Debug)]
+pub struct Context {
+    /// The person's files.
+    pub home: Home,
+    /// How to print.
+    pub out: Output,
+    /// The mesh that was named.
+    pub mesh: Option<String>,
+}
+
+impl Context {
+    /// The membership that is meant.
+    pub fn membership(&self) -> Result<Membership> {
+        self.home.membership(self.mesh.as_deref())
+    }
+
+    /// The memberships that are meant: the named one, or all.
+    pub fn memberships(&self) -> Result<Vec<Membership>> {
+        match &self.mesh {
+            Some(_) => Ok(vec![self.membership()?]),
+            None => self.home.memberships(),
+        }
+    }
+}
+
+/// Runs a command to its end.
+pub async fn run(cli: Cli) -> Result<()> {
+    let context =
+        Context { home: Home::open()?, out: Output::new(cli.json), mesh: cli.mesh.clone() };
+    let context = &context;
+    match cli.command {
+        Command::Mesh(command) => mesh::run(context, command).await,
+        Command::Invite(args) => invite::run(context, args).await,
+        Command::Join(args) => join::run(context, args).await,
+        Command::Leave(args) => leave::run(context, args),
+        Command::Send(args) => send::run(context, args).await,
+        Command::Inbox(args) => inbox::run(context, args).await,
+        Command::Peers(args) => peers::run(context, args).await,
+        Command::Status(args) => status::run(context, args).await,
+        Command::Group(command) => group::run(context, command).await,
+        Command::Summary(args) => summary::run(context, args).await,
+        Command::Trace(args) => trace::run(context, args).await,
+        Command::Whoami(args) => whoami::run(context, args),
+        Command::Doctor(args) => doctor::run(context, args).await,
+    }
+}

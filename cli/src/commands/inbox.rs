@@ -1,0 +1,311 @@
+//! `skein inbox`: what arrived, each once.
+//!
+//! A program that reads the inbox lives as long as it takes to read it, so it also takes the mail of
+//! the member. What other commands of this home received meanwhile is shown as well: there is one
+//! inbox a mesh and home.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use skein_wire::groups::{JoinGroup, LeaveGroup};
+use skein_wire::presence::{ListPeers, SetStatus, SetSummary};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::Context;
+use super::attach::{self, Attached, PATIENCE};
+use crate::Result;
+use crate::client::inbox::Shown;
+use crate::client::message::{Event, Kind, Message};
+use crate::client::{Client, Closed, Incoming};
+use crate::home::{Home, Lifetime, Membership};
+use crate::output::{Output, harmless, short};
+
+/// How often a follower looks for what other programs of this home did.
+const LOOK: Duration = Duration::from_millis(500);
+/// When nothing more comes for this long, what waited has been read.
+const QUIET: Duration = Duration::from_millis(300);
+
+/// How to read.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Stay, and show what arrives; with --json one line a message.
+    #[arg(long, short)]
+    follow: bool,
+    /// Show everything that is kept, also what was shown before, and do not connect.
+    #[arg(long, conflicts_with = "follow")]
+    all: bool,
+    /// With --follow, also show who comes and goes.
+    #[arg(long, requires = "follow")]
+    events: bool,
+    /// Seconds to wait for what waits at the server.
+    #[arg(long, default_value_t = 2, value_name = "SECONDS", conflicts_with = "follow")]
+    wait: u64,
+}
+
+/// Runs `skein inbox`.
+pub async fn run(context: &Context, args: Args) -> Result<()> {
+    let membership = context.membership()?;
+    let shown = Shown::open(&context.home.inbox(&membership.mesh_id))?;
+    let printer = Printer { out: context.out, names: HashMap::new(), is_list: !args.follow };
+    if args.all {
+        printer.begin()?;
+        let all = shown.all()?;
+        for (number, message) in all.iter().enumerate() {
+            printer.message(message, number)?;
+        }
+        return printer.end(all.len());
+    }
+    let attached = attach::start(context, &membership, Lifetime::Long)?;
+    if args.follow {
+        let follower = Follower { context, membership, shown, printer, events: args.events };
+        return follower.run(attached).await;
+    }
+    once(attached, shown, printer, Duration::from_secs(args.wait)).await
+}
+
+/// Reads what waits, shows it, and ends.
+async fn once(
+    mut attached: Attached,
+    mut shown: Shown,
+    mut printer: Printer,
+    wait: Duration,
+) -> Result<()> {
+    let connected = attached.client.ready(PATIENCE.min(wait.max(QUIET))).await;
+    if connected.is_ok() {
+        printer.learn(&attached.client).await;
+        let quiet = async {
+            // Ends when nothing came for a while: what waited was read, and is on disk.
+            while timeout(QUIET, attached.pushes.next()).await.is_ok_and(|next| next.is_some()) {}
+        };
+        // A mesh that never rests is cut off; the rest waits for the next time.
+        let _ = timeout(wait, quiet).await;
+    }
+    attached.client.close().await;
+    printer.begin()?;
+    let mut count = 0;
+    shown.rest(|message| {
+        printer.message(message, count)?;
+        count += 1;
+        Ok(())
+    })?;
+    printer.end(count)?;
+    // What is on disk was shown all the same.
+    connected
+}
+
+/// `skein inbox --follow`.
+struct Follower<'a> {
+    context: &'a Context,
+    membership: Membership,
+    shown: Shown,
+    printer: Printer,
+    events: bool,
+}
+
+impl Follower<'_> {
+    async fn run(mut self, mut attached: Attached) -> Result<()> {
+        let file = self.context.home.membership_file(&self.membership.mesh_id);
+        let mut written = modified(&file);
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut terminated = signal(SignalKind::terminate())?;
+        loop {
+            self.show()?;
+            tokio::select! {
+                incoming = attached.pushes.next() => match incoming {
+                    Some(incoming) => self.incoming(incoming, &attached.client).await?,
+                    None => return Err(Closed::Ours.into()),
+                },
+                _ = look.tick() => {
+                    let now = modified(&file);
+                    if now != written {
+                        written = now;
+                        self.changed(&attached.client).await;
+                    }
+                }
+                interrupted = tokio::signal::ctrl_c() => {
+                    interrupted?;
+                    break;
+                }
+                _ = terminated.recv() => break,
+            }
+        }
+        attached.client.close().await;
+        self.show()
+    }
+
+    fn show(&mut self) -> Result<()> {
+        let printer = &mut self.printer;
+        self.shown.rest(|message| printer.message(message, 0))?;
+        Ok(())
+    }
+
+    async fn incoming(&mut self, incoming: Incoming, client: &Client) -> Result<()> {
+        match incoming {
+            Incoming::Message(_) => (),
+            Incoming::Event(event) => {
+                self.printer.heard(&event);
+                if self.events {
+                    self.printer.event(&event)?;
+                }
+            }
+            Incoming::Connected { edge, ack } => {
+                self.say(&format!("connected to {edge}"));
+                if let Some(left_out) = ack.left_out.filter(|&count| count > 0) {
+                    self.say(&format!("{left_out} older messages to groups are not kept any more"));
+                }
+                self.printer.learn(client).await;
+                attach::learn_edges(self.context, &self.membership, client)?;
+                self.apply(client, &Membership { groups: Vec::new(), ..self.membership.clone() })
+                    .await;
+            }
+            Incoming::Disconnected { reason, .. } => self.say(&format!("disconnected: {reason}")),
+            Incoming::Closed(closed) => return Err(closed.into()),
+        }
+        Ok(())
+    }
+
+    /// Another program of this home changed what this member wants to be.
+    async fn changed(&mut self, client: &Client) {
+        let mesh_id = self.membership.mesh_id.clone();
+        let Ok(now) = reread(&self.context.home, &mesh_id) else { return };
+        let before = std::mem::replace(&mut self.membership, now);
+        self.apply(client, &before).await;
+    }
+
+    /// Tells the mesh what differs from `before`; what cannot be told now is told after the next
+    /// connect.
+    async fn apply(&self, client: &Client, before: &Membership) {
+        let now = &self.membership;
+        for group in now.groups.iter().filter(|group| !before.groups.contains(group)) {
+            let join = JoinGroup { name: group.name.clone(), role: group.role.clone() };
+            let _ = client.tell(&join).await;
+        }
+        for group in &before.groups {
+            if !now.groups.iter().any(|kept| kept.name == group.name) {
+                let _ = client.tell(&LeaveGroup { name: group.name.clone() }).await;
+            }
+        }
+        if let Some(status) = now.status {
+            let _ = client.tell(&SetStatus { status }).await;
+        }
+        if let Some(summary) = now.summary.clone() {
+            let _ = client.tell(&SetSummary { summary }).await;
+        }
+    }
+
+    /// What is not a message goes to standard error: standard output is for messages.
+    fn say(&self, what: &str) {
+        if !self.printer.out.json {
+            eprintln!("{}", harmless(what));
+        }
+    }
+}
+
+/// Writes messages, for people or for programs.
+struct Printer {
+    out: Output,
+    names: HashMap<String, String>,
+    /// One JSON array, instead of one value a line.
+    is_list: bool,
+}
+
+impl Printer {
+    fn begin(&self) -> Result<()> {
+        if self.out.json && self.is_list {
+            write!(io::stdout(), "[")?;
+        }
+        Ok(())
+    }
+
+    fn end(&self, count: usize) -> Result<()> {
+        if self.out.json && self.is_list {
+            writeln!(io::stdout(), "]")?;
+        } else if count == 0 && self.is_list {
+            writeln!(io::stdout(), "Nothing new.")?;
+        }
+        Ok(())
+    }
+
+    fn message(&self, message: &Message, number: usize) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        if self.out.json {
+            if self.is_list && number > 0 {
+                write!(out, ",")?;
+            }
+            serde_json::to_writer(&mut out, message)?;
+            if !self.is_list {
+                writeln!(out)?;
+            }
+        } else {
+            self.words(&mut out, message)?;
+        }
+        // Only what is out of our hands counts as shown.
+        out.flush()
+    }
+
+    fn words(&self, out: &mut dyn Write, message: &Message) -> io::Result<()> {
+        let key = message.sender_pubkey.as_str();
+        let name = self.names.get(key).map_or_else(|| short(key), String::as_str);
+        let to = match (message.kind, &message.target) {
+            (Kind::Direct, _) => String::new(),
+            (Kind::Multicast, Some(target)) => format!(" to {target}"),
+            (Kind::Multicast, None) => " to several".into(),
+        };
+        let id = self.out.dim(short(&message.message_id));
+        writeln!(
+            out,
+            "{}{}  {}  {id}",
+            self.out.bold(&harmless(name)),
+            harmless(&to),
+            self.out.dim(&message.created_at),
+        )?;
+        if message.conflict {
+            writeln!(out, "  (conflict: another text came under this id before)")?;
+        }
+        match (&message.text, &message.event_data, &message.problem) {
+            (Some(text), ..) => writeln!(out, "  {}", harmless(text).replace('\n', "\n  ")),
+            (None, Some(data), _) => writeln!(out, "  {}", harmless(&data.to_string())),
+            (None, None, Some(problem)) => writeln!(out, "  (not shown: {})", harmless(problem)),
+            (None, None, None) => writeln!(out, "  (empty)"),
+        }
+    }
+
+    fn event(&self, event: &Event) -> Result<()> {
+        let mut out = io::stdout().lock();
+        if self.out.json {
+            serde_json::to_writer(&mut out, event).map_err(io::Error::from)?;
+            writeln!(out)?;
+        } else {
+            let name = event.event_data.get("name").and_then(|name| name.as_str());
+            let words = format!("{} {}", event.event, harmless(name.unwrap_or_default()));
+            writeln!(out, "{}", self.out.dim(&words))?;
+        }
+        Ok(out.flush()?)
+    }
+
+    /// Learns the names of who is here; keys are shown for the others.
+    async fn learn(&mut self, client: &Client) {
+        let Ok(list) = client.request(&ListPeers {}).await else { return };
+        self.names.extend(list.peers.into_iter().map(|peer| (peer.pubkey, peer.display_name)));
+    }
+
+    /// Learns a name from who came.
+    fn heard(&mut self, event: &Event) {
+        let text = |field| event.event_data.get(field).and_then(|value| value.as_str());
+        if let (Some(key), Some(name)) = (text("pubkey"), text("name")) {
+            self.names.insert(key.to_owned(), name.to_owned());
+        }
+    }
+}
+
+fn reread(home: &Home, mesh_id: &str) -> Result<Membership> {
+    Membership::read(&home.membership_file(mesh_id))
+}
+
+fn modified(file: &Path) -> Option<SystemTime> {
+    file.metadata().and_then(|meta| meta.modified()).ok()
+}

@@ -1,0 +1,150 @@
+//! `skein send`: one text to one or several.
+
+use std::io::Read;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use serde_json::json;
+use skein_wire::Priority;
+use skein_wire::presence::ListPeers;
+
+use super::{Context, attach, mesh};
+use crate::client::Client;
+use crate::client::names::{self, Unresolved};
+use crate::home::Membership;
+use crate::output::short;
+use crate::rest::Rest;
+use crate::{Error, Result};
+
+/// How long a send may wait for its ack.
+const ACK_PATIENCE: Duration = Duration::from_secs(30);
+
+/// What to send, and to whom.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A name, a key, `@group` or `*`; several are several messages.
+    #[arg(required = true, value_name = "TO")]
+    to: Vec<String>,
+    /// The text; `-` reads standard input.
+    #[arg(required = true, value_name = "TEXT", allow_hyphen_values = true)]
+    text: String,
+    /// What may hold it back: `now` nothing, `next` and `low` a recipient that is busy.
+    #[arg(long, value_enum, default_value_t = Urgency::Next)]
+    priority: Urgency,
+}
+
+/// How urgent a message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Urgency {
+    /// Delivered whatever the recipient is doing.
+    Now,
+    /// Delivered when the recipient is idle.
+    Next,
+    /// As next; it can wait for a pause.
+    Low,
+}
+
+impl From<Urgency> for Priority {
+    fn from(urgency: Urgency) -> Self {
+        match urgency {
+            Urgency::Now => Self::Now,
+            Urgency::Next => Self::Next,
+            Urgency::Low => Self::Low,
+        }
+    }
+}
+
+/// Runs `skein send`.
+pub async fn run(context: &Context, args: Args) -> Result<()> {
+    let text = match args.text.as_str() {
+        "-" => {
+            let mut text = String::new();
+            std::io::stdin().read_to_string(&mut text)?;
+            text
+        }
+        text => text.to_owned(),
+    };
+    if text.is_empty() {
+        return Err(Error::Usage("there is no text to send".into()));
+    }
+    let membership = context.membership()?;
+    let attached = attach::attach(context, &membership).await?;
+    let client = &attached.client;
+    // Every name is resolved before anything is sent: all of it is meant, or nothing.
+    let mut targets = Vec::new();
+    for to in &args.to {
+        let target = resolve(client, &membership, to).await?;
+        if !targets.iter().any(|(_, known)| *known == target) {
+            targets.push((to, target));
+        }
+    }
+    let sending: Vec<_> = targets
+        .into_iter()
+        .map(|(to, target)| {
+            let sending = client.send(&target, args.priority.into(), &text);
+            (to, target, sending)
+        })
+        .collect();
+    let mut sent = Vec::new();
+    for (to, target, sending) in sending {
+        let ack = sending.within(ACK_PATIENCE).await?;
+        sent.push((to, target, ack));
+    }
+    client.close().await;
+    let shown: Vec<_> = sent
+        .iter()
+        .map(|(to, target, ack)| {
+            json!({
+                "to": to, "target": target, "messageId": ack.message_id,
+                "recipients": ack.recipients, "online": ack.online,
+            })
+        })
+        .collect();
+    context.out.print(&shown, |out| {
+        for (to, _, ack) in &sent {
+            let where_to = match (ack.recipients, ack.online) {
+                (Some(1), Some(1)) => String::new(),
+                (Some(1), Some(0)) => ", which is away and gets it later".into(),
+                (Some(all), Some(online)) => format!(": {online} of {all} are here"),
+                _ => String::new(),
+            };
+            let id = context.out.dim(short(&ack.message_id));
+            writeln!(out, "Stored for {to}{where_to}  {id}")?;
+        }
+        Ok(())
+    })
+}
+
+/// What `to` is sent to: as it stands, by the name of who is here, or of who ever joined.
+async fn resolve(client: &Client, membership: &Membership, to: &str) -> Result<String> {
+    if let Some(target) = names::literal(to) {
+        return Ok(target);
+    }
+    let peers = client.request(&ListPeers {}).await?.peers;
+    match names::resolve(to, &peers, &client.session()) {
+        Ok(target) => Ok(target),
+        Err(Unresolved::Ambiguous(candidates)) => {
+            Err(Error::Ambiguous { what: format!("`{to}`"), candidates })
+        }
+        Err(Unresolved::Unknown) => away(membership, to).await,
+    }
+}
+
+/// The key of a member who is not here.
+async fn away(membership: &Membership, name: &str) -> Result<String> {
+    let unknown = || Error::NotFound(format!("nobody in {} is called `{name}`", membership.slug));
+    // A server that does not tell members who joined is asked in vain, and that is no other error.
+    let rest = Rest::of(membership)?;
+    let members = mesh::members(&rest, &membership.mesh_id).await.map_err(|_| unknown())?.members;
+    let wanted = name.to_lowercase();
+    let found: Vec<_> =
+        members.iter().filter(|one| one.display_name.to_lowercase() == wanted).collect();
+    match found.as_slice() {
+        [] => Err(unknown()),
+        [only] => Ok(only.pubkey.clone()),
+        several => Err(Error::Ambiguous {
+            what: format!("`{name}`"),
+            candidates: several.iter().map(|one| format!("{name} = {}", one.pubkey)).collect(),
+        }),
+    }
+}

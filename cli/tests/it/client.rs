@@ -1,0 +1,348 @@
+//! The client against a scripted edge: what it repeats, what it settles, where it goes.
+
+use std::collections::HashSet;
+
+use serde_json::json;
+use skein::client::{Client, Closed, Incoming, Keep, SendError, State};
+use skein_crypto::direct::Pairs;
+use skein_crypto::{Keypair, Public, hello, plain};
+use skein_wire::hello::Caps;
+use skein_wire::limit::{OUTBOUND_MAX, PUSHES_MAX};
+use skein_wire::presence::{ListPeers, SetSummary};
+use skein_wire::{Code, Priority};
+use tokio::time::timeout;
+
+use crate::edge::{DEADLINE, Edge, attached, config, push, text, until};
+
+#[tokio::test]
+async fn a_hello_is_signed_and_proves_its_session() {
+    let edge = Edge::start().await;
+    let config = config(&[&edge]);
+    let (member, session) = (config.member.public, config.session.public);
+    let (_client, _pushes) = Client::start(config);
+
+    let said = edge.greeted().await.hello;
+
+    let text = |field: &str| said[field].as_str().unwrap();
+    let timestamp = said["timestamp"].as_i64().unwrap();
+    assert_eq!(
+        hello::verify("mesh-1", "member-1", text("pubkey"), timestamp, text("signature")),
+        Ok(member)
+    );
+    assert_eq!(said["caps"], json!(["ack", "replies"]));
+    let proof: skein_crypto::proof::SessionProof =
+        serde_json::from_value(said["sessionProof"].clone()).unwrap();
+    assert_eq!(proof.verify(&member, "mesh-1", &session, timestamp), Ok(()));
+    assert!(text("client").starts_with("skein/"));
+}
+
+#[tokio::test]
+async fn unacked_sends_are_repeated_on_another_edge_under_their_ids_in_order() {
+    let (first, second) = (Edge::start().await, Edge::start().await);
+    let (client, _pushes, mut peer) = attached(&first, config(&[&first, &second])).await;
+    let sends = ["1", "2", "3"].map(|text| client.send("*", Priority::Now, text));
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        seen.push(peer.receive().await);
+    }
+    peer.ack(&seen[1]).await;
+    let [one, two, three] = sends;
+    assert!(timeout(DEADLINE, two).await.unwrap().is_ok());
+
+    drop(peer);
+    let mut peer = second.attached().await;
+    let four = client.send("*", Priority::Now, "4");
+
+    let mut again = Vec::new();
+    for _ in 0..3 {
+        let frame = peer.receive().await;
+        peer.ack(&frame).await;
+        again.push(frame);
+    }
+    assert_eq!(again[0], seen[0]);
+    assert_eq!(again[1], seen[2]);
+    assert_eq!(again[2]["ciphertext"], plain::encode("4"));
+    for send in [one, three, four] {
+        assert!(timeout(DEADLINE, send).await.unwrap().is_ok());
+    }
+    let ids: HashSet<_> = seen.iter().chain([&again[2]]).map(|f| f["id"].to_string()).collect();
+    assert_eq!(ids.len(), 4);
+    assert_eq!(client.unacked(), 0);
+}
+
+#[tokio::test]
+async fn without_a_connection_a_hundred_sends_wait_and_the_next_is_refused() {
+    let edge = Edge::start().await;
+    let (client, _pushes) = Client::start(config(&[&edge]));
+    let waiting: Vec<_> =
+        (0..OUTBOUND_MAX).map(|n| client.send("*", Priority::Low, &n.to_string())).collect();
+
+    let refused = client.send("*", Priority::Low, "one more").await;
+
+    assert_eq!(refused, Err(SendError::QueueFull));
+    let mut peer = edge.attached().await;
+    for n in 0..OUTBOUND_MAX {
+        let frame = peer.receive().await;
+        assert_eq!(frame["ciphertext"], plain::encode(&n.to_string()));
+        peer.ack(&frame).await;
+    }
+    for send in waiting {
+        assert!(timeout(DEADLINE, send).await.unwrap().is_ok());
+    }
+}
+
+#[tokio::test]
+async fn a_refused_send_fails_alone_and_a_superseded_one_is_sent_again() {
+    let edge = Edge::start().await;
+    let (client, _pushes, mut peer) = attached(&edge, config(&[&edge])).await;
+    let full = client.send("*", Priority::Now, "full");
+    let moved = client.send("*", Priority::Now, "moved");
+    let error = |id: &serde_json::Value, code: Code| json!({"type": "error", "code": code.as_str(), "message": "x", "id": id});
+
+    let frame = peer.receive().await;
+    peer.send(error(&frame["id"], Code::MailboxFull)).await;
+    let Err(SendError::Refused(refusal)) = timeout(DEADLINE, full).await.unwrap() else {
+        panic!("a full mailbox refuses");
+    };
+    assert_eq!(refusal.code, Code::MailboxFull.as_str());
+
+    let frame = peer.receive().await;
+    peer.send(error(&frame["id"], Code::Superseded)).await;
+    let mut peer = edge.attached().await;
+    assert_eq!(peer.receive().await, frame);
+    peer.ack(&frame).await;
+    assert!(timeout(DEADLINE, moved).await.unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn messages_are_received_only_when_on_disk_and_come_through_once_also_after_a_restart() {
+    let edge = Edge::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config(&[&edge]);
+    config.keep = Keep::Disk(dir.path().to_owned());
+    let (client, mut pushes, mut peer) = attached(&edge, config.clone()).await;
+    for id in ["m1", "m2", "m1"] {
+        peer.push(id, id).await;
+    }
+
+    assert_eq!(peer.received(3).await, ["m1", "m2", "m1"]);
+    assert_eq!(text(&mut pushes).await, "m1");
+    assert_eq!(text(&mut pushes).await, "m2");
+    client.close().await;
+    let (_client, mut pushes, mut peer) = attached(&edge, config).await;
+    for id in ["m1", "m2", "m3"] {
+        peer.push(id, id).await;
+    }
+
+    assert_eq!(peer.received(3).await, ["m1", "m2", "m3"]);
+    assert_eq!(text(&mut pushes).await, "m3");
+}
+
+#[tokio::test]
+async fn nothing_is_received_while_the_disk_refuses() {
+    let edge = Edge::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let blocked = dir.path().join("file");
+    std::fs::write(&blocked, "a file is no folder").unwrap();
+    let mut config = config(&[&edge]);
+    config.keep = Keep::Disk(blocked.clone());
+    let (client, mut pushes, mut peer) = attached(&edge, config).await;
+    peer.push("m1", "m1").await;
+    // The answer to a request comes after whatever the push could have caused.
+    let asked = tokio::spawn(async move { client.request(&ListPeers {}).await });
+    let frame = peer.receive().await;
+    assert_eq!(frame["type"], "list_peers", "m1 must not be received: {frame}");
+    peer.send(json!({"type": "peers_list", "peers": [], "_reqId": frame["_reqId"]})).await;
+    asked.await.unwrap().unwrap();
+
+    drop(peer);
+    std::fs::remove_file(&blocked).unwrap();
+    let mut peer = edge.attached().await;
+    peer.push("m1", "m1").await;
+
+    assert_eq!(peer.received(1).await, ["m1"]);
+    assert_eq!(text(&mut pushes).await, "m1");
+}
+
+#[tokio::test]
+async fn a_consumer_that_is_behind_holds_received_back_until_it_catches_up() {
+    let edge = Edge::start().await;
+    let (client, mut pushes, mut peer) = attached(&edge, config(&[&edge])).await;
+    // One frame each, so that the client cannot have said `received` for all at once before.
+    let count = PUSHES_MAX + 10;
+    for n in 0..count {
+        peer.push(&format!("m{n}"), "x").await;
+    }
+    let asked = tokio::spawn(async move {
+        let answer = client.request(&ListPeers {}).await;
+        (client, answer)
+    });
+    let mut ids = Vec::new();
+    loop {
+        let frame = peer.receive().await;
+        if frame["type"] == "list_peers" {
+            peer.send(json!({"type": "peers_list", "peers": [], "_reqId": frame["_reqId"]})).await;
+            break;
+        }
+        ids.extend(frame["messageIds"].as_array().unwrap().clone());
+    }
+    let (_client, answer) = asked.await.unwrap();
+    answer.unwrap();
+    assert!(ids.len() < count, "some must be held back");
+
+    for _ in 0..count {
+        text(&mut pushes).await;
+    }
+
+    assert_eq!(ids.len() + peer.received(count - ids.len()).await.len(), count);
+}
+
+#[tokio::test]
+async fn a_direct_message_opens_for_session_or_member_and_is_otherwise_never_text() {
+    let edge = Edge::start().await;
+    let config = config(&[&edge]);
+    let ann = Keypair::generate();
+    let seals = Pairs::new(&ann.secret);
+    let frame = |id: &str, nonce: &str, ciphertext: &str| {
+        let mut frame = push(id, "");
+        frame["senderPubkey"] = ann.public.hex().into();
+        frame["nonce"] = nonce.into();
+        frame["ciphertext"] = ciphertext.into();
+        frame.as_object_mut().unwrap().remove("targetSpec");
+        frame
+    };
+    let (to_session, to_member) = (config.session.public, config.member.public);
+    let (_client, mut pushes, mut peer) = attached(&edge, config).await;
+
+    for (id, key) in [("m1", &to_session), ("m2", &to_member)] {
+        let sealed = seals.seal(key, "hello").unwrap();
+        peer.send(frame(id, &sealed.nonce, &sealed.ciphertext)).await;
+        assert_eq!(text(&mut pushes).await, "hello");
+    }
+    let forged = seals.seal(&Keypair::generate().public, "x").unwrap();
+    peer.send(frame("m3", &forged.nonce, &plain::encode("send me the keys"))).await;
+
+    let message = timeout(DEADLINE, pushes.message()).await.unwrap().unwrap();
+    assert_eq!(message.text, None);
+    assert!(message.problem.unwrap().contains(&ann.public.hex()));
+    assert!(message.sealed.is_some());
+    assert_eq!(peer.received(3).await, ["m1", "m2", "m3"]);
+}
+
+#[tokio::test]
+async fn a_multicast_of_an_old_client_is_read_although_it_has_a_nonce() {
+    let edge = Edge::start().await;
+    let (_client, mut pushes, mut peer) = attached(&edge, config(&[&edge])).await;
+    let mut frame = push("m1", "hello all");
+    frame["nonce"] = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYX".into();
+
+    peer.send(frame).await;
+
+    assert_eq!(text(&mut pushes).await, "hello all");
+}
+
+#[tokio::test]
+async fn a_session_that_is_taken_over_stays_away() {
+    let edge = Edge::start().await;
+    let (client, mut pushes, peer) = attached(&edge, config(&[&edge])).await;
+    let waiting = client.send("*", Priority::Now, "x");
+
+    peer.close(4409).await;
+
+    until(&mut pushes, |i| matches!(i, Incoming::Closed(Closed::Replaced))).await;
+    assert_eq!(timeout(DEADLINE, waiting).await.unwrap(), Err(Closed::Replaced.into()));
+    assert_eq!(client.state(), State::Closed(Closed::Replaced));
+    let refused = client.send("*", Priority::Now, "x").await;
+    assert_eq!(refused, Err(Closed::Replaced.into()));
+}
+
+#[tokio::test]
+async fn a_member_that_is_refused_stays_away_and_one_that_came_too_early_tries_again() {
+    let edge = Edge::start().await;
+    let (client, mut pushes) = Client::start(config(&[&edge]));
+    let error = |code: &str| json!({"type": "error", "code": code, "message": "no"});
+
+    let mut peer = edge.greeted().await;
+    let first = peer.hello["sessionProof"]["nonce"].clone();
+    peer.send(error("replayed")).await;
+    let mut peer = edge.greeted().await;
+    assert_ne!(peer.hello["sessionProof"]["nonce"], first);
+    peer.send(error("capacity")).await;
+    let mut peer = edge.greeted().await;
+    peer.send(error("unauthorized")).await;
+
+    until(&mut pushes, |i| matches!(i, Incoming::Closed(Closed::Rejected(_)))).await;
+    let refused = client.ready(DEADLINE).await.unwrap_err();
+    assert_eq!(refused.exit_code(), 5);
+}
+
+#[tokio::test]
+async fn a_client_goes_where_it_is_told_and_learns_of_edges_from_the_mesh() {
+    let (first, second) = (Edge::start().await, Edge::start().await);
+    let (client, mut pushes) = Client::start(config(&[&first]));
+    let mut peer = first.greeted().await;
+    peer.acknowledge(&[&second.url]).await;
+    client.ready(DEADLINE).await.unwrap();
+    assert_eq!(client.edge().as_deref(), Some(first.url.as_str()));
+    assert_eq!(client.edges(), [first.url.clone(), second.url.clone()]);
+    until(&mut pushes, |i| matches!(i, Incoming::Connected { .. })).await;
+
+    client.move_to(&second.url);
+    let _peer = second.attached().await;
+    let there = until(&mut pushes, |i| matches!(i, Incoming::Connected { .. })).await;
+
+    let Incoming::Connected { edge, .. } = there else { panic!("it is connected") };
+    assert_eq!(edge, second.url);
+}
+
+#[tokio::test]
+async fn replies_find_their_requests_and_refusals_too() {
+    let edge = Edge::start().await;
+    let (client, _pushes, mut peer) = attached(&edge, config(&[&edge])).await;
+    let asks = tokio::spawn(async move {
+        let summary = SetSummary { summary: "x".into() };
+        let (list, told) = tokio::join!(client.request(&ListPeers {}), client.tell(&summary));
+        (list, told)
+    });
+
+    let (list, summary) = (peer.receive().await, peer.receive().await);
+    peer.send(json!({
+        "type": "error", "code": "forbidden", "message": "no", "_reqId": summary["_reqId"],
+    }))
+    .await;
+    peer.send(json!({"type": "peers_list", "peers": [], "_reqId": list["_reqId"]})).await;
+
+    let (list, told) = timeout(DEADLINE, asks).await.unwrap().unwrap();
+    assert!(list.unwrap().peers.is_empty());
+    assert!(told.is_err());
+}
+
+#[tokio::test]
+async fn a_stand_in_for_an_old_client_sees_repeats_and_says_nothing_of_ours() {
+    let edge = Edge::start().await;
+    let mut config = config(&[&edge]);
+    config.caps = Caps::default();
+    config.keep = Keep::Nothing;
+    let (client, mut pushes, mut peer) = attached(&edge, config).await;
+    for field in ["caps", "sessionProof", "client"] {
+        assert_eq!(peer.hello.get(field), None);
+    }
+    peer.push("m1", "again").await;
+    peer.push("m1", "again").await;
+
+    assert_eq!(text(&mut pushes).await, "again");
+    assert_eq!(text(&mut pushes).await, "again");
+    drop(client.send("*", Priority::Now, "x"));
+    assert_eq!(peer.receive().await["type"], "send");
+}
+
+#[tokio::test]
+async fn a_key_that_nobody_can_seal_for_is_refused_here() {
+    let edge = Edge::start().await;
+    let (client, _pushes) = Client::start(config(&[&edge]));
+
+    for target in [Public([0; 32]).hex(), "ann".into(), "#general".into()] {
+        let refused = client.send(&target, Priority::Now, "x").await;
+        assert_eq!(refused, Err(SendError::Unusable(target)));
+    }
+}

@@ -1,0 +1,258 @@
+//! A stream that ends when its peer makes no progress.
+//!
+//! It looks at what passes, as far as it must to know where an HTTP/1.1 connection is:
+//!
+//! ```text
+//! Idle ──first byte──▶ Head ──blank line──▶ Body ──answer──▶ Idle
+//!                                             └────101──────▶ Upgraded
+//! ```
+//!
+//! A connection begins in `Head`: who connects has something to say. Each state has a deadline, that
+//! of `Body` moving on with what arrives, and `Upgraded` has none: from there on the socket's own
+//! rules hold. Writing has a deadline of its own, so that a reader who stops reading ends too.
+//! HTTP/2 is refused: its frames have no heads to see, and upgrades there are something else.
+
+use std::{
+    io::{self, IoSlice},
+    pin::{Pin, pin},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::OwnedSemaphorePermit,
+    time::{Instant, Sleep, sleep_until},
+};
+
+/// How long a peer may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadlines {
+    /// For the TLS handshake.
+    pub handshake: Duration,
+    /// From the first byte of a request to the end of its head.
+    pub head: Duration,
+    /// From the end of the head to the answer, and a second more for every [`BODY_BYTES_PER_SECOND`].
+    pub body: Duration,
+    /// From an answer to the next request.
+    pub idle: Duration,
+    /// From one written byte to the next, while there is something to write.
+    pub write: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_secs(10),
+            head: Duration::from_secs(10),
+            body: Duration::from_secs(30),
+            idle: Duration::from_secs(75),
+            write: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The slowest body that is waited for.
+pub const BODY_BYTES_PER_SECOND: u64 = 16 * 1024;
+
+/// How an HTTP/2 connection begins.
+const HTTP2: &[u8] = b"PRI";
+const HEAD_END: &[u8] = b"\r\n\r\n";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Idle,
+    Head,
+    Body { since: Instant, n_bytes: u64 },
+    Upgraded,
+}
+
+/// A stream with deadlines. Holds the connection's permit until it is dropped.
+#[derive(Debug)]
+pub struct Guarded<S> {
+    inner: S,
+    deadlines: Deadlines,
+    state: State,
+    /// When the peer must have done what the state waits for.
+    read_by: Pin<Box<Sleep>>,
+    /// When the next byte must be written; none while nothing waits to be.
+    write_by: Option<Pin<Box<Sleep>>>,
+    /// The first bytes of the connection, as far as they were those of HTTP/2.
+    n_http2: usize,
+    /// How many bytes of the head's end were just seen.
+    n_end: usize,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl<S> Guarded<S> {
+    pub(super) fn new(inner: S, deadlines: Deadlines, permit: OwnedSemaphorePermit) -> Self {
+        Self {
+            inner,
+            deadlines,
+            state: State::Head,
+            read_by: Box::pin(sleep_until(Instant::now() + deadlines.head)),
+            write_by: None,
+            n_http2: 0,
+            n_end: 0,
+            _permit: permit,
+        }
+    }
+
+    fn wait(&mut self, state: State) {
+        self.state = state;
+        let by = match state {
+            State::Idle => Instant::now() + self.deadlines.idle,
+            State::Head => Instant::now() + self.deadlines.head,
+            State::Body { since, n_bytes } => {
+                let earned = Duration::from_secs(n_bytes / BODY_BYTES_PER_SECOND);
+                since + self.deadlines.body + earned
+            }
+            State::Upgraded => return,
+        };
+        self.read_by.as_mut().reset(by);
+    }
+
+    /// Follows what the peer sent.
+    fn heard(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.state == State::Idle && !bytes.is_empty() {
+            self.n_end = 0;
+            self.wait(State::Head);
+        }
+        match self.state {
+            State::Head => {
+                self.refuse_http2(bytes)?;
+                if let Some(rest) = self.head_end(bytes) {
+                    let n_bytes = (bytes.len() - rest) as u64;
+                    self.wait(State::Body { since: Instant::now(), n_bytes });
+                }
+            }
+            State::Body { since, n_bytes } => {
+                self.wait(State::Body { since, n_bytes: n_bytes + bytes.len() as u64 });
+            }
+            State::Idle | State::Upgraded => (),
+        }
+        Ok(())
+    }
+
+    /// Where the head ends in these bytes, which may begin in the middle of its end.
+    fn head_end(&mut self, bytes: &[u8]) -> Option<usize> {
+        for (at, &byte) in bytes.iter().enumerate() {
+            self.n_end = match byte {
+                byte if byte == HEAD_END[self.n_end] => self.n_end + 1,
+                b'\r' => 1,
+                _ => 0,
+            };
+            if self.n_end == HEAD_END.len() {
+                self.n_end = 0;
+                return Some(at + 1);
+            }
+        }
+        None
+    }
+
+    fn refuse_http2(&mut self, bytes: &[u8]) -> io::Result<()> {
+        for &byte in bytes {
+            match HTTP2.get(self.n_http2) {
+                Some(&expected) if expected == byte => self.n_http2 += 1,
+                // Not HTTP/2; it is not looked at again.
+                _ => {
+                    self.n_http2 = HTTP2.len() + 1;
+                    return Ok(());
+                }
+            }
+            if self.n_http2 == HTTP2.len() {
+                return Err(io::Error::new(io::ErrorKind::Unsupported, "HTTP/2 is not served"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Follows what the server answers.
+    fn said(&mut self, bytes: &[u8]) {
+        match self.state {
+            State::Upgraded => (),
+            State::Body { .. } if bytes.starts_with(b"HTTP/1.1 101") => self.wait(State::Upgraded),
+            // "Go on": the body is yet to come.
+            State::Body { .. } if bytes.starts_with(b"HTTP/1.1 100") => (),
+            _ if bytes.is_empty() => (),
+            _ => self.wait(State::Idle),
+        }
+    }
+
+    /// Lets a write wait no longer than it may.
+    fn written<T>(&mut self, cx: &mut Context<'_>, done: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if self.state == State::Upgraded || done.is_ready() {
+            self.write_by = None;
+            return done;
+        }
+        let by = Instant::now() + self.deadlines.write;
+        let write_by = self.write_by.get_or_insert_with(|| Box::pin(sleep_until(by)));
+        ready!(write_by.as_mut().poll(cx));
+        Poll::Ready(Err(too_late("the peer reads too slowly")))
+    }
+}
+
+fn too_late(why: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, why)
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let before = buffer.filled().len();
+        match pin!(&mut this.inner).poll_read(cx, buffer) {
+            Poll::Ready(Ok(())) if this.state != State::Upgraded => {
+                Poll::Ready(this.heard(&buffer.filled()[before..]))
+            }
+            Poll::Pending if this.state != State::Upgraded => {
+                ready!(this.read_by.as_mut().poll(cx));
+                Poll::Ready(Err(too_late("the peer sends too slowly")))
+            }
+            done => done,
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        this.said(bytes);
+        let done = pin!(&mut this.inner).poll_write(cx, bytes);
+        this.written(cx, done)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        this.said(slices.iter().find(|slice| !slice.is_empty()).map_or(&[], |slice| slice));
+        let done = pin!(&mut this.inner).poll_write_vectored(cx, slices);
+        this.written(cx, done)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let done = pin!(&mut this.inner).poll_flush(cx);
+        this.written(cx, done)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let done = pin!(&mut this.inner).poll_shutdown(cx);
+        this.written(cx, done)
+    }
+}

@@ -1,0 +1,161 @@
+//! What is decided about a peer's messages: one file a capability, one arm a capability here.
+//!
+//! Who gets a reply (design 5): a peer with cap `replies` gets one to every message. Another peer
+//! gets exactly what the contract says, which for many messages is nothing, not even an error: an
+//! old client would take a stray one for the answer to its oldest question.
+
+pub mod groups;
+pub mod messaging;
+pub mod presence;
+pub mod profile;
+pub mod stats;
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use skein_wire::{Call, Code, DecodeError, Envelope, Message, Refusal, hello, messaging::Ack};
+use tracing::error;
+
+use crate::{measure, node::Node, session::Session};
+
+/// A message that could not be served.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// We said no. The peer is told the code and these words.
+    #[error("refused: {1}")]
+    Refused(Code, String),
+
+    /// The database failed. The peer learns only that; the log has the chain.
+    #[error("database")]
+    Sql(#[from] skein_sql::Error),
+}
+
+impl From<Code> for Error {
+    fn from(code: Code) -> Self {
+        Self::Refused(code, code.message().to_owned())
+    }
+}
+
+impl Error {
+    /// What the peer is told.
+    fn refusal(&self) -> Refusal {
+        match self {
+            Self::Refused(code, message) => Refusal::with(*code, message.clone()),
+            Self::Sql(error) if error.is_connection() => Refusal::new(Code::Unavailable),
+            Self::Sql(_) => Refusal::new(Code::Internal),
+        }
+    }
+}
+
+/// What serving a message returns: its reply, or `None` where the contract has none.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// One message, its sender and its node.
+pub struct Context<'a> {
+    /// The node that serves it.
+    pub node: &'a Arc<Node>,
+    /// Who sent it.
+    pub session: &'a Arc<Session>,
+    /// What its reply is matched by.
+    pub req_id: Option<&'a str>,
+}
+
+impl Context<'_> {
+    /// A connection to the database.
+    pub async fn db(&self) -> Result<skein_sql::Db> {
+        Ok(self.node.pool.get().await.map_err(skein_sql::Error::from)?)
+    }
+
+    /// The reply of a call; its type is the one that the call's table names.
+    pub fn reply<C: Call>(&self, reply: &C::Reply) -> Option<String>
+    where
+        C::Reply: Serialize,
+    {
+        Some(skein_wire::encode(reply, self.req_id))
+    }
+
+    /// Fails when the attachment that this came over was replaced.
+    pub fn current(&self, changed: bool) -> Result<()> {
+        if changed { Ok(()) } else { Err(Code::Superseded.into()) }
+    }
+}
+
+/// Messages that the contract never answers, not with an error either.
+const SILENT: &[&str] =
+    &["set_status", "set_summary", "set_stats", "join_group", "leave_group", "received"];
+
+/// Serves one frame of an attached session.
+pub async fn serve(node: &Arc<Node>, session: &Arc<Session>, frame: &str) {
+    let (envelope, message) = match Envelope::peek(frame) {
+        Err(error) => (Envelope::default(), Err(error)),
+        Ok(envelope) if envelope.kind == hello::TYPE => {
+            let detail = "this socket has said hello; open another".to_owned();
+            (envelope, Err(DecodeError { code: Code::InvalidMessage, detail }))
+        }
+        Ok(envelope) => {
+            let message = Message::decode(&envelope.kind, frame);
+            (envelope, message)
+        }
+    };
+    let req_id = envelope.req_id.as_deref();
+    let ctx = Context { node, session, req_id };
+    let is_send = envelope.kind == "send";
+    let served = match message {
+        Err(error) => {
+            measure::unserved();
+            if !session.caps.replies {
+                return;
+            }
+            Err(Error::Refused(error.code, error.detail))
+        }
+        Ok(message) => {
+            if !is_send && envelope.kind != "received" {
+                // Frames take effect in order: what was sent before is stored first.
+                session.pending.wait().await;
+            }
+            route(&ctx, message, envelope.id.as_deref()).await
+        }
+    };
+    match served {
+        Ok(Some(reply)) => session.out.frame(reply),
+        Ok(None) => {
+            // A send is answered when it is stored, and the word `received` needs none.
+            if session.caps.replies && !is_send && envelope.kind != "received" {
+                session.out.frame(skein_wire::encode(&Ack::of_request(req_id), req_id));
+            }
+        }
+        Err(error) => fail(&ctx, &envelope, &error),
+    }
+}
+
+fn fail(ctx: &Context<'_>, envelope: &Envelope, error: &Error) {
+    if let Error::Sql(cause) = error {
+        error!(error = ?cause, kind = %envelope.kind, "a message could not be served");
+        measure::unserved();
+    }
+    let mut refusal = error.refusal();
+    if envelope.kind == "send" {
+        refusal = refusal.of_send(envelope.id.as_deref().unwrap_or_default());
+    } else if !ctx.session.caps.replies && SILENT.contains(&envelope.kind.as_str()) {
+        return;
+    }
+    ctx.session.out.frame(skein_wire::encode(&refusal, ctx.req_id));
+}
+
+async fn route(ctx: &Context<'_>, message: Message, id: Option<&str>) -> Result<Option<String>> {
+    match message {
+        Message::Messaging(request) => messaging::handle(ctx, request, id).await,
+        Message::Presence(request) => presence::handle(ctx, request).await,
+        Message::Profile(request) => profile::handle(ctx, request).await,
+        Message::Groups(request) => groups::handle(ctx, request).await,
+        Message::Stats(request) => stats::handle(ctx, request).await,
+    }
+}
+
+/// Refuses a field that is over its limit, by its name.
+pub fn within(field: &str, n_bytes: usize, max: usize) -> Result<()> {
+    if n_bytes <= max {
+        return Ok(());
+    }
+    Err(Error::Refused(Code::TooLarge, format!("`{field}` is {n_bytes} bytes, at most {max}")))
+}

@@ -1,0 +1,380 @@
+//! Hello: who may attach, decided in the contract's order, and committed in batches.
+//!
+//! A hello's own faults are found by its connection; what only the database knows is asked for a
+//! whole batch. The attachment is committed first; the intake then reads the session's page in a
+//! newer snapshot, acknowledges, and serves it. See delivery.md 7.
+
+use std::{collections::HashSet, sync::Arc, time::Instant};
+
+use jiff::Timestamp;
+use serde_json::json;
+use skein_crypto::{Public, hello as signed};
+use skein_sql::{
+    Error, Pool,
+    attach::{self, Arrival, Attached, Claim},
+    fail, nonces,
+};
+use skein_wire::{
+    Code, Status,
+    groups::Group,
+    hello::{Caps, Head, Hello, HelloAck},
+    limit,
+};
+use tokio::sync::{mpsc, oneshot};
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use crate::{
+    intake::{Arrived, In},
+    measure,
+    note::{Event, Note},
+    push,
+    session::{Identity, Live, Outbox, Session},
+    teller::Tell,
+};
+
+/// A hello that waits for its batch.
+#[derive(Debug)]
+pub struct Waiting {
+    /// What was said; the fault found in it, if any, comes after the mesh's capacity.
+    pub hello: Box<Checked>,
+    /// The way to its socket.
+    pub out: Outbox,
+    /// When it was read.
+    pub since: Instant,
+    /// What became of it; closed when the socket has gone.
+    pub verdict: oneshot::Sender<Result<Accepted, Code>>,
+}
+
+/// A hello that was accepted; live when `ready` fires.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The session.
+    pub session: Arc<Session>,
+    /// Fires when the session's acknowledgement is on its way.
+    pub ready: oneshot::Receiver<()>,
+}
+
+/// A hello that was read and checked as far as its own text goes.
+#[derive(Debug)]
+pub struct Checked {
+    mesh_id: String,
+    verdict: Result<Hello, Code>,
+}
+
+impl Checked {
+    /// Checks a hello's own text, in the contract's order: timestamp, form, signature.
+    pub fn read(frame: &str, now: Timestamp) -> Self {
+        let head: Head = serde_json::from_str(frame).unwrap_or_default();
+        let verdict = check(frame, &head, now);
+        Self { mesh_id: head.mesh_id.unwrap_or_default(), verdict }
+    }
+}
+
+fn check(frame: &str, head: &Head, now: Timestamp) -> Result<Hello, Code> {
+    let skew_ms = head.timestamp.map(|at| (at - now.as_millisecond() as f64).abs());
+    if skew_ms.is_none_or(|ms| !(ms <= limit::HELLO_SKEW.as_millis() as f64)) {
+        return Err(Code::TimestampSkew);
+    }
+    let mut hello: Hello = serde_json::from_str(frame).map_err(|_| Code::Malformed)?;
+    shape(&mut hello)?;
+    signed::verify(
+        &hello.mesh_id,
+        &hello.member_id,
+        &hello.pubkey,
+        hello.timestamp,
+        &hello.signature,
+    )
+    .map_err(|error| match error {
+        skein_crypto::Error::BadSignature => Code::BadSignature,
+        _ => Code::Malformed,
+    })?;
+    if let Some(proof) = &hello.session_proof {
+        let member = Public::parse_any_case(&hello.pubkey).map_err(|_| Code::Malformed)?;
+        let key = hello.session_pubkey.as_deref().ok_or(Code::Malformed)?;
+        let session = Public::parse(key).map_err(|_| Code::Malformed)?;
+        proof
+            .verify(&member, &hello.mesh_id, &session, now.as_millisecond())
+            .map_err(|_| Code::BadSignature)?;
+    }
+    Ok(hello)
+}
+
+/// Checks forms and limits; a display name that is too long is cut.
+fn shape(hello: &mut Hello) -> Result<(), Code> {
+    if let Some(key) = &hello.session_pubkey {
+        Public::parse(key).map_err(|_| Code::Malformed)?;
+    }
+    let texts = [
+        Some(&hello.session_id),
+        Some(&hello.cwd),
+        hello.hostname.as_ref(),
+        hello.peer_type.as_ref(),
+        hello.channel.as_ref(),
+        hello.model.as_ref(),
+        hello.client.as_ref(),
+    ];
+    if texts.into_iter().flatten().any(|text| text.len() > limit::HELLO_TEXT_BYTES_MAX) {
+        return Err(Code::Malformed);
+    }
+    if let Some(name) = &mut hello.display_name {
+        *name = name.trim().chars().take(limit::DISPLAY_NAME_CHARS_MAX).collect();
+    }
+    let groups = hello.groups.get_or_insert_default();
+    let are_groups = groups.iter().all(|g| crate::handlers::groups::is_path(&g.name));
+    if groups.len() > limit::GROUPS_MAX || !are_groups {
+        return Err(Code::Malformed);
+    }
+    Ok(())
+}
+
+/// What attaching needs.
+#[derive(Debug)]
+pub struct Greeter {
+    /// This node.
+    pub node: i32,
+    /// Its own connection.
+    pub pool: Pool,
+    /// Sockets a mesh may have when it says nothing itself.
+    pub peers_max: i64,
+    /// The node's intake.
+    pub intake: mpsc::UnboundedSender<In>,
+    /// The node's teller.
+    pub teller: mpsc::UnboundedSender<Tell>,
+}
+
+impl Greeter {
+    /// Attaches what comes, until nobody can come any more.
+    pub async fn run(self, mut hellos: mpsc::Receiver<Waiting>) {
+        let mut batch = Vec::new();
+        let mut later: Vec<Waiting> = Vec::new();
+        loop {
+            batch.append(&mut later);
+            if batch.is_empty() && hellos.recv_many(&mut batch, limit::HELLO_BATCH_MAX).await == 0 {
+                return;
+            }
+            // Whoever has gone, or has given up by now, costs no statement.
+            batch.retain(|waiting| {
+                !waiting.verdict.is_closed() && waiting.since.elapsed() < limit::HELLO_AGE_MAX
+            });
+            later = twice(&mut batch);
+            if let Err(error) = self.once(std::mem::take(&mut batch)).await {
+                // Their sockets close, and the clients come back.
+                warn!(%error, "hellos could not be attached");
+                if error.is_fenced() {
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn once(&self, batch: Vec<Waiting>) -> Result<(), Error> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let mut db = self.pool.get().await?;
+        let meshes: Vec<&str> = batch.iter().map(|w| w.hello.mesh_id.as_str()).collect();
+        let pubkeys: Vec<&str> = batch.iter().map(|w| w.hello.pubkey()).collect();
+        let keys: Vec<&str> = batch.iter().map(|w| w.hello.key()).collect();
+        let claims = attach::look_up(&db, &meshes, &pubkeys, &keys).await?;
+
+        let mut accepted = Vec::new();
+        for (waiting, claim) in batch.into_iter().zip(claims) {
+            match self.judge(&waiting.hello, &claim) {
+                Ok(arrival) => accepted.push((waiting, arrival, claim)),
+                Err(code) => reject(waiting, code),
+            }
+        }
+        if accepted.is_empty() {
+            return Ok(());
+        }
+        let nonces: Vec<Vec<u8>> = accepted.iter().map(|(w, _, _)| w.hello.nonce()).collect();
+        let transaction = db.transaction().await?;
+        let unseen = nonces::take_all(&transaction, &nonces).await?;
+        let mut unseen = unseen.into_iter();
+        let (accepted, replayed): (Vec<_>, Vec<_>) =
+            accepted.into_iter().partition(|_| unseen.next().unwrap_or(false));
+        let (waiting, arrivals): (Vec<_>, Vec<_>) =
+            accepted.into_iter().map(|(waiting, arrival, _)| (waiting, arrival)).unzip();
+        let attached = attach::attach(&transaction, self.node, &arrivals).await?;
+        fail::point("attach.before_commit").await;
+        transaction.commit().await?;
+        for (waiting, _, _) in replayed {
+            reject(waiting, Code::Replayed);
+        }
+        for ((waiting, arrival), attached) in waiting.into_iter().zip(arrivals).zip(attached) {
+            match attached {
+                Some(attached) => self.welcome(waiting, arrival, attached),
+                None => reject(waiting, Code::Unauthorized),
+            }
+        }
+        Ok(())
+    }
+
+    /// Judges a hello by what the database knows, in the contract's order.
+    fn judge(&self, checked: &Checked, claim: &Claim) -> Result<Arrival, Code> {
+        let peers_max = claim.peers_max.unwrap_or(self.peers_max);
+        if claim.mesh.is_some() && claim.peers - i64::from(claim.attached) >= peers_max {
+            return Err(Code::Capacity);
+        }
+        let hello = checked.verdict.as_ref().map_err(|code| *code)?;
+        let (Some(mesh), Some((member, member_id, member_name))) = (claim.mesh, &claim.member)
+        else {
+            return Err(Code::Unauthorized);
+        };
+        let is_own = claim.session_member.is_none_or(|owner| owner == *member);
+        let is_proved = hello.session_proof.is_some() || !claim.proved;
+        if *member_id != hello.member_id || !is_own || claim.of_another || !is_proved {
+            return Err(Code::Unauthorized);
+        }
+        let groups: &[Group] = hello.groups.as_deref().unwrap_or_default();
+        let name = hello.display_name.as_deref().filter(|name| !name.is_empty());
+        let caps = Caps::of(hello.caps.as_deref().unwrap_or_default());
+        Ok(Arrival {
+            mesh,
+            member: *member,
+            key: checked.key().to_owned(),
+            proved: hello.session_proof.is_some(),
+            display_name: name.unwrap_or(member_name).to_owned(),
+            session_id: hello.session_id.clone(),
+            pid: hello.pid,
+            cwd: hello.cwd.clone(),
+            hostname: hello.hostname.clone(),
+            peer_type: hello.peer_type.clone(),
+            channel: hello.channel.clone(),
+            model: hello.model.clone(),
+            groups: (!groups.is_empty()).then(|| json!(groups)),
+            presence_id: Uuid::new_v4().simple().to_string(),
+            inbox: caps.inbox,
+        })
+    }
+
+    /// Hands an attached session to the intake, closes its older socket, and tells the mesh.
+    fn welcome(&self, waiting: Waiting, arrival: Arrival, attached: Attached) {
+        let Ok(hello) = waiting.hello.verdict else { return };
+        let caps = Caps::of(hello.caps.as_deref().unwrap_or_default());
+        let groups: Vec<Group> = serde_json::from_value(attached.groups).unwrap_or_default();
+        let restored = attached.last_seen.is_some();
+        let given_groups = hello.groups.as_ref().is_some_and(|g| !g.is_empty());
+        let ack = HelloAck {
+            presence_id: arrival.presence_id.clone(),
+            member_display_name: arrival.display_name.clone(),
+            restored: restored.then_some(true),
+            last_summary: attached.summary.clone().filter(|s| restored && !s.is_empty()),
+            last_seen_at: attached.last_seen.map(skein_sql::iso),
+            restored_groups: (restored && !given_groups && !groups.is_empty())
+                .then(|| groups.clone()),
+            restored_stats: attached
+                .totals
+                .filter(|_| restored)
+                .and_then(|totals| serde_json::from_value(totals).ok()),
+            services: Vec::new(),
+            edges: None,
+            left_out: None,
+        };
+        let live = Live {
+            status: Status::parse(&attached.status).unwrap_or_default(),
+            groups: groups.clone(),
+            visible: attached.visible,
+        };
+        let identity = Identity {
+            mailbox: attached.mailbox,
+            attach_no: attached.attach_no,
+            mesh: arrival.mesh,
+            mesh_id: hello.mesh_id.as_str().into(),
+            member: arrival.member,
+            key: arrival.key.clone(),
+            presence_id: arrival.presence_id,
+            name: arrival.display_name.clone(),
+            caps,
+        };
+        let place = u64::try_from(attached.log_place).unwrap_or(0);
+        let session = Arc::new(Session::new(identity, live, place, waiting.out));
+        info!(mesh = %session.mesh_id, session = %session.key, no = session.attach_no,
+              "{} attached", session.name);
+        measure::accepted();
+
+        let (live, ready) = oneshot::channel();
+        let catch_up = (caps.ack && !attached.is_new).then_some(attached.log_place);
+        let arrived = Arrived { session: session.clone(), ack, catch_up, ready: live };
+        let _ = self.intake.send(In::Attach(Box::new(arrived)));
+        if let Some((node, _)) = attached.replaced.filter(|(node, _)| *node != self.node) {
+            let note = Note::Replaced { session: session.mailbox, no: session.attach_no };
+            let _ = self.teller.send(Tell::To(vec![node], note));
+        }
+        if attached.announce {
+            let event = joined(&session, &groups, attached.last_seen, attached.summary.as_deref());
+            let _ = self.teller.send(Tell::Event(event));
+        }
+        // A socket that has gone meanwhile is found out by whoever holds `ready`.
+        if waiting.verdict.send(Ok(Accepted { session: session.clone(), ready })).is_err() {
+            session.out.close(1001, "gone");
+            let (done, _) = oneshot::channel();
+            let _ = self.intake.send(In::Detach(session, done));
+        }
+    }
+}
+
+impl Checked {
+    fn pubkey(&self) -> &str {
+        self.verdict.as_ref().map_or("", |hello| hello.pubkey.as_str())
+    }
+
+    /// The key that the session is addressed by.
+    fn key(&self) -> &str {
+        self.verdict
+            .as_ref()
+            .map_or("", |hello| hello.session_pubkey.as_deref().unwrap_or(&hello.pubkey))
+    }
+
+    /// What makes this very hello recognisable: the proof's nonce, else the exact signature.
+    fn nonce(&self) -> Vec<u8> {
+        let text = self.verdict.as_ref().map_or("", |hello| {
+            hello.session_proof.as_ref().map_or(hello.signature.as_str(), |p| p.nonce.as_str())
+        });
+        hex::decode(text).unwrap_or_else(|_| text.as_bytes().to_vec())
+    }
+}
+
+/// The event that a session is here.
+fn joined(
+    session: &Session,
+    groups: &[Group],
+    last_seen: Option<Timestamp>,
+    summary: Option<&str>,
+) -> Event {
+    let mut data = json!({"name": session.name, "pubkey": session.key, "groups": groups});
+    let name = if let Some(seen) = last_seen {
+        data["lastSeenAt"] = json!(skein_sql::iso(seen));
+        if let Some(summary) = summary.filter(|s| !s.is_empty()) {
+            data["summary"] = json!(summary);
+        }
+        "peer_returned"
+    } else {
+        "peer_joined"
+    };
+    Event {
+        mesh: session.mesh,
+        except: Some(session.mailbox),
+        about: session.mailbox,
+        no: session.attach_no,
+        push: push::event(&session.mesh_id, name, data),
+    }
+}
+
+fn reject(waiting: Waiting, code: Code) {
+    measure::rejected(code);
+    // A socket that has gone wants no answer.
+    let _ = waiting.verdict.send(Err(code));
+}
+
+/// Takes out the hellos of sessions that are in the batch already: they attach in the next.
+fn twice(batch: &mut Vec<Waiting>) -> Vec<Waiting> {
+    let mut met = HashSet::new();
+    let (first, later) = std::mem::take(batch).into_iter().partition(|waiting| {
+        waiting.hello.verdict.is_err()
+            || met.insert((waiting.hello.mesh_id.clone(), waiting.hello.key().to_owned()))
+    });
+    *batch = first;
+    later
+}

@@ -1,0 +1,101 @@
+//! How our routes refuse: one body, and a status for each kind, so that the document names them all.
+
+use openapi::Error;
+use poem::{Response, http::StatusCode};
+use poem_openapi::{ApiResponse, payload::Json};
+use skein_openapi as openapi;
+use skein_wire::Code;
+use tracing::error;
+
+/// A refusal.
+#[derive(Debug, ApiResponse)]
+pub enum Fault {
+    /// `invalid_request`: a field of the path, the query or the body is missing or wrong.
+    #[oai(status = 400)]
+    Invalid(Json<Error>),
+    /// `unauthorized`: neither the operator token nor a signature. `bad_signature`: a signature over
+    /// something else. `timestamp_skew`: signed more than a minute from now. `replayed`: a signed
+    /// request that was taken before. None of them tells whether the mesh exists.
+    #[oai(status = 401)]
+    Unauthorized(Json<Error>),
+    /// `forbidden`: the caller is in the mesh, but may not do this.
+    #[oai(status = 403)]
+    Forbidden(Json<Error>),
+    /// `not_found`: there is no such mesh, invite or member, or the signer is in no such mesh.
+    #[oai(status = 404)]
+    NotFound(Json<Error>),
+    /// `conflict`: somebody has that name, or that token, already.
+    #[oai(status = 409)]
+    Conflict(Json<Error>),
+    /// `too_large`: the body is over 65,536 bytes.
+    #[oai(status = 413)]
+    TooLarge(Json<Error>),
+    /// `internal`: we failed, and our log says how.
+    #[oai(status = 500)]
+    Internal(Json<Error>),
+    /// `unavailable`: the database does not answer.
+    #[oai(status = 503)]
+    Unavailable(Json<Error>),
+}
+
+impl Fault {
+    /// The refusal of this code in its own words.
+    pub fn new(code: Code) -> Self {
+        Self::of(code, Error::new(code))
+    }
+
+    /// The refusal of this code, worded for the case.
+    pub fn with(code: Code, message: impl Into<String>) -> Self {
+        Self::of(code, Error::with(code, message))
+    }
+
+    /// The refusal of this code, worded for the case, with what to do about it.
+    pub fn hinting(code: Code, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::of(code, Error::with(code, message).hint(hint))
+    }
+
+    fn of(code: Code, error: Error) -> Self {
+        let error = Json(error);
+        match code.status() {
+            400 => Self::Invalid(error),
+            401 => Self::Unauthorized(error),
+            403 => Self::Forbidden(error),
+            404 => Self::NotFound(error),
+            409 => Self::Conflict(error),
+            413 => Self::TooLarge(error),
+            503 => Self::Unavailable(error),
+            _ => Self::Internal(error),
+        }
+    }
+
+    /// The answer to what the framework refused by itself, in our body.
+    pub fn response_of(refused: poem::Error) -> Response {
+        if refused.is_from_response() {
+            return refused.into_response();
+        }
+        let fault = match refused.status() {
+            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => {
+                Self::hinting(Code::NotFound, "no such route", "/docs lists the routes")
+            }
+            StatusCode::PAYLOAD_TOO_LARGE => Self::new(Code::TooLarge),
+            status if status.is_client_error() => {
+                Self::with(Code::InvalidRequest, refused.to_string())
+            }
+            _ => {
+                error!(error = %refused, "a request failed");
+                Self::new(Code::Internal)
+            }
+        };
+        poem::Error::from(fault).into_response()
+    }
+}
+
+impl From<skein_sql::Error> for Fault {
+    fn from(failed: skein_sql::Error) -> Self {
+        if failed.is_connection() {
+            return Self::new(Code::Unavailable);
+        }
+        error!(error = ?failed, "a request's statement failed");
+        Self::new(Code::Internal)
+    }
+}

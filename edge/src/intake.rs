@@ -1,0 +1,479 @@
+//! The intake: one ordered stream of what a node is told, and the only place that pushes messages.
+//!
+//! Announced rows are pushed as they come, unless they are fresh, unknown, or their session is
+//! behind: then the session's page is read, one query for all sessions of a turn. Every two seconds,
+//! and after every gap, a look finds what nothing announced. See delivery.md 5.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use skein_sql::{Error, Pool, fail, presence, serve, sessions};
+use skein_wire::{Status, hello::HelloAck, limit};
+use tokio::sync::{mpsc, oneshot};
+use tracing::{debug, warn};
+
+use crate::{
+    log::Log,
+    measure,
+    note::{Logged, Note, Rows, Told},
+    push,
+    session::{Out, Session},
+    teller::Tell,
+};
+
+/// Rows that one look reads; past it every session's page is read instead.
+const LOOK_ROWS_MAX: i64 = 5000;
+/// Messages taken from the queue before what they ask for is read.
+const TURN_MAX: usize = 256;
+/// How soon a failed read is tried again.
+const RETRY: Duration = Duration::from_millis(500);
+/// Rows for sessions that are not here are handed back no faster than this: a presence without a
+/// socket would send them round and round.
+const ASTRAY_EVERY: Duration = Duration::from_millis(100);
+/// Places in the log are written this often.
+const PLACES_EVERY: Duration = Duration::from_secs(5);
+/// The database's presences of this node are compared with the sockets this often.
+const COMPARE_EVERY: Duration = Duration::from_secs(10);
+
+/// Something for the intake.
+#[derive(Debug)]
+pub enum In {
+    /// A session was attached: its first page, then its acknowledgement, then live traffic.
+    Attach(Box<Arrived>),
+    /// A session's socket has gone; answers with its place in the log.
+    Detach(Arc<Session>, oneshot::Sender<u64>),
+    /// Rows of our own writer.
+    Own(Vec<Told>, Vec<Logged>),
+    /// A note, heard or our own.
+    Note(Note),
+    /// Something may have been missed.
+    Gap,
+    /// A session may be given more: its status changed, its window has room, or it was offered mail.
+    Wake(i64),
+    /// Every socket is to close with this code and reason.
+    CloseAll(u16, &'static str),
+}
+
+/// A session that was attached and waits for its first page.
+#[derive(Debug)]
+pub struct Arrived {
+    /// The session.
+    pub session: Arc<Session>,
+    /// What it is told; the multicasts left out are still to be counted.
+    pub ack: HelloAck,
+    /// Where its log starts, if it is given what it missed.
+    pub catch_up: Option<i64>,
+    /// Told when the session is live.
+    pub ready: oneshot::Sender<()>,
+}
+
+/// The intake of a node.
+#[derive(Debug)]
+pub struct Intake {
+    node: i32,
+    pool: Pool,
+    teller: mpsc::UnboundedSender<Tell>,
+    sessions: HashMap<i64, Arc<Session>>,
+    by_mesh: HashMap<i64, Vec<Arc<Session>>>,
+    /// Sessions whose page has to be read.
+    dirty: HashSet<i64>,
+    /// Attached sessions that wait for their first page.
+    arrived: Vec<Arrived>,
+    /// Rows for sessions that are not here.
+    astray: Vec<(i64, i64)>,
+    astray_at: Instant,
+    /// The last counter heard from every writer.
+    heard: HashMap<i32, u64>,
+    log: Log,
+    /// The next look starts at this xid.
+    since: i64,
+    look_due: bool,
+    events: HashMap<i64, i64>,
+    event_budget: HashMap<i64, (Instant, u32)>,
+    ghosts: HashSet<(i64, i64)>,
+    places_at: Instant,
+    compared_at: Instant,
+}
+
+impl Intake {
+    /// An intake that looks from xid `since` on.
+    pub fn new(node: i32, pool: Pool, teller: mpsc::UnboundedSender<Tell>, since: i64) -> Self {
+        Self {
+            node,
+            pool,
+            teller,
+            sessions: HashMap::new(),
+            by_mesh: HashMap::new(),
+            dirty: HashSet::new(),
+            arrived: Vec::new(),
+            astray: Vec::new(),
+            astray_at: Instant::now(),
+            heard: HashMap::new(),
+            log: Log::default(),
+            since,
+            look_due: true,
+            events: HashMap::new(),
+            event_budget: HashMap::new(),
+            ghosts: HashSet::new(),
+            places_at: Instant::now(),
+            compared_at: Instant::now(),
+        }
+    }
+
+    /// Serves until nobody can say anything any more.
+    pub async fn run(mut self, mut queue: mpsc::UnboundedReceiver<In>) {
+        let mut looks = tokio::time::interval(limit::LOOK_INTERVAL);
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut retry = tokio::time::interval(RETRY);
+        retry.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                message = queue.recv() => {
+                    let Some(message) = message else { return };
+                    self.take(message);
+                    for _ in 1..TURN_MAX {
+                        let Ok(message) = queue.try_recv() else { break };
+                        self.take(message);
+                    }
+                }
+                _ = looks.tick() => self.look_due = true,
+                _ = retry.tick(), if self.has_work() => (),
+            }
+            if let Err(error) = self.work().await {
+                warn!(%error, "serving waits for the database");
+                // What was asked for is still asked for; nothing is taken until it was read, so
+                // that nothing newer overtakes it.
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+
+    fn has_work(&self) -> bool {
+        self.look_due || !self.astray.is_empty() || !self.dirty.is_empty() || !self.arrived.is_empty()
+    }
+
+    fn take(&mut self, message: In) {
+        match message {
+            In::Attach(arrived) => self.arrived.push(*arrived),
+            In::Detach(session, done) => {
+                self.remove(&session);
+                // A connection that stopped waiting ends its presence without a place.
+                let _ = done.send(session.window().place());
+            }
+            In::Own(direct, log) => self.announced(direct, log),
+            In::Note(note) => self.note(note),
+            In::Gap => self.look_due = true,
+            In::Wake(session) => {
+                if let Some(session) = self.sessions.get(&session) {
+                    session.window().woken = false;
+                    self.dirty.insert(session.mailbox);
+                }
+            }
+            In::CloseAll(code, reason) => {
+                self.sessions.values().for_each(|s| s.out.close(code, reason));
+                self.arrived.iter().for_each(|a| a.session.out.close(code, reason));
+            }
+        }
+    }
+
+    fn note(&mut self, note: Note) {
+        match note {
+            Note::Rows(rows) => self.rows(rows),
+            Note::Look => self.look_due = true,
+            Note::Event(event) => self.event(event),
+            Note::Status { session } => {
+                // The look reads the statuses of sessions that are thought to be busy; one that
+                // became busy elsewhere is read here.
+                if let Some(session) = self.sessions.get(&session) {
+                    session.live().status = Status::Working;
+                    self.look_due = true;
+                }
+            }
+            Note::Close { member } => {
+                for session in self.sessions.values().filter(|s| s.member == member) {
+                    session.out.close(1008, "unauthorized");
+                }
+            }
+            Note::Replaced { session, no } => {
+                if let Some(session) = self.sessions.get(&session)
+                    && session.attach_no < no
+                {
+                    session.out.close(4409, "attached elsewhere");
+                }
+            }
+        }
+    }
+
+    fn rows(&mut self, rows: Rows) {
+        let expected = self.heard.get(&rows.w).map(|c| c + 1);
+        if expected != Some(rows.c) || rows.cut {
+            debug!(writer = rows.w, counter = rows.c, ?expected, "a gap");
+            self.look_due = true;
+        }
+        self.heard.insert(rows.w, rows.c);
+        self.announced(rows.d, rows.l);
+    }
+
+    fn announced(&mut self, direct: Vec<Told>, log: Vec<Logged>) {
+        for told in direct {
+            let Some(session) = self.sessions.get(&told.o) else {
+                // One that is just arriving reads its page when it is here.
+                if !self.arrived.iter().any(|a| a.session.mailbox == told.o) {
+                    self.astray.push((told.s, told.r));
+                }
+                continue;
+            };
+            // What waits for a look or a page must not be overtaken.
+            let waits = self.look_due || self.dirty.contains(&told.o);
+            match told.b {
+                Some(inline) if !waits => {
+                    if !push::announced(session, told.s, told.r, &inline) {
+                        self.dirty.insert(told.o);
+                    }
+                }
+                _ => {
+                    self.dirty.insert(told.o);
+                }
+            }
+        }
+        for logged in log {
+            self.log.announced(logged, self.look_due, &self.by_mesh);
+        }
+        self.look_due |= self.log.wants_look();
+    }
+
+    fn event(&mut self, event: crate::note::Event) {
+        let newest = self.events.entry(event.about).or_insert(event.no);
+        if *newest > event.no {
+            return;
+        }
+        *newest = event.no;
+        let (since, spent) = self
+            .event_budget
+            .entry(event.mesh)
+            .or_insert_with(|| (Instant::now(), 0));
+        if since.elapsed() >= Duration::from_secs(1) {
+            (*since, *spent) = (Instant::now(), 0);
+        }
+        *spent += 1;
+        if *spent > limit::PRESENCE_EVENTS_PER_SECOND {
+            return;
+        }
+        let frame = skein_wire::encode(&event.push, None);
+        for session in self.by_mesh.get(&event.mesh).into_iter().flatten() {
+            if Some(session.mailbox) != event.except {
+                session.out.frame(frame.clone());
+            }
+        }
+    }
+
+    fn insert(&mut self, session: &Arc<Session>) {
+        if let Some(older) = self.sessions.insert(session.mailbox, session.clone()) {
+            older.out.close(4409, "attached elsewhere");
+            self.unlist(&older);
+        }
+        self.by_mesh.entry(session.mesh).or_default().push(session.clone());
+    }
+
+    fn remove(&mut self, session: &Arc<Session>) {
+        let is_current =
+            self.sessions.get(&session.mailbox).is_some_and(|s| Arc::ptr_eq(s, session));
+        if is_current {
+            self.sessions.remove(&session.mailbox);
+            self.dirty.remove(&session.mailbox);
+        }
+        self.unlist(session);
+        self.arrived.retain(|a| !Arc::ptr_eq(&a.session, session));
+    }
+
+    fn unlist(&mut self, session: &Arc<Session>) {
+        if let Some(listed) = self.by_mesh.get_mut(&session.mesh) {
+            listed.retain(|s| !Arc::ptr_eq(s, session));
+            if listed.is_empty() {
+                self.by_mesh.remove(&session.mesh);
+            }
+        }
+    }
+
+    /// Reads and pushes whatever was asked for since the last turn.
+    async fn work(&mut self) -> Result<(), Error> {
+        if !self.astray.is_empty() && self.astray_at.elapsed() > ASTRAY_EVERY {
+            self.astray_at = Instant::now();
+            // The teller lives as long as the node.
+            let _ = self.teller.send(Tell::Again(std::mem::take(&mut self.astray)));
+        }
+        if self.look_due {
+            self.look().await?;
+        }
+        if !self.arrived.is_empty() {
+            self.admit().await?;
+        }
+        if !self.dirty.is_empty() {
+            let pushed = push::pages(&self.pool, &self.sessions, &self.dirty).await?;
+            self.dirty.clear();
+            measure::paged(pushed);
+        }
+        self.log.trim();
+        Ok(())
+    }
+
+    /// Makes the arrived sessions live: reads what they missed, acknowledges, and pushes.
+    async fn admit(&mut self) -> Result<(), Error> {
+        fail::point("attach.before_read").await;
+        while let Some(arrived) = self.arrived.last() {
+            let session = arrived.session.clone();
+            let missed = match arrived.catch_up {
+                Some(place) if session.live().visible => {
+                    let db = self.pool.get().await?;
+                    let targets = session.log_targets();
+                    serve::catch_up(&db, session.mesh, place, session.mailbox, &targets).await?
+                }
+                _ => (Vec::new(), 0),
+            };
+            let mut arrived = self.arrived.pop().expect("it was just looked at");
+            let (missed, left_out) = missed;
+            arrived.ack.left_out = (left_out > 0).then_some(left_out);
+            session.out.send(Out::Frame(skein_wire::encode(&arrived.ack, None)));
+            self.insert(&session);
+            Log::catch_up(&session, missed);
+            self.dirty.insert(session.mailbox);
+            if session.caps.inbox {
+                let _ = self.teller.send(Tell::Backlog(session.member, session.mailbox));
+            }
+            // A connection that has gone meanwhile detaches next.
+            let _ = arrived.ready.send(());
+        }
+        Ok(())
+    }
+
+    /// Finds what nothing announced, and checks what only time can tell.
+    async fn look(&mut self) -> Result<(), Error> {
+        let db = self.pool.get().await?;
+        let look = serve::look(&db, self.node, self.since, LOOK_ROWS_MAX).await?;
+        if look.cut {
+            // More than a look reads: every session reads its page, every member its backlog.
+            self.dirty.extend(self.sessions.keys().copied());
+            for session in self.sessions.values().filter(|s| s.caps.inbox) {
+                let _ = self.teller.send(Tell::Backlog(session.member, session.mailbox));
+            }
+        }
+        for (seq, recipient, offered, node) in look.rows {
+            let of = offered.unwrap_or(recipient);
+            match self.sessions.get(&of) {
+                Some(session) => {
+                    if !session.window().has(seq) {
+                        self.dirty.insert(of);
+                    }
+                }
+                // Nobody's row for one of ours, or one told to us for a session that has gone.
+                None if node != self.node || !self.is_arriving(of) => {
+                    self.astray.push((seq, recipient));
+                }
+                None => (),
+            }
+        }
+        let meshes: Vec<i64> = self.by_mesh.keys().copied().collect();
+        if !meshes.is_empty() {
+            self.log.read(&db, &meshes, self.since, &self.by_mesh).await?;
+        }
+        self.since = look.xmin;
+        self.look_due = false;
+        self.log.looked(look.xmin);
+        self.statuses(&db).await?;
+        let horizon = u64::try_from(look.xmin).unwrap_or(0);
+        for session in self.sessions.values() {
+            let mut window = session.window();
+            window.advance(horizon);
+            if window.is_stuck() {
+                session.out.close(1013, "nothing was acknowledged");
+            }
+            if window.wants_more() {
+                window.woken = false;
+                self.dirty.insert(session.mailbox);
+            }
+        }
+        if self.places_at.elapsed() > PLACES_EVERY {
+            self.places_at = Instant::now();
+            self.keep_places(&db).await?;
+        }
+        if self.compared_at.elapsed() > COMPARE_EVERY {
+            self.compared_at = Instant::now();
+            self.compare(&db).await?;
+        }
+        measure::attached(self.sessions.len());
+        Ok(())
+    }
+
+    fn is_arriving(&self, mailbox: i64) -> bool {
+        self.arrived.iter().any(|a| a.session.mailbox == mailbox)
+    }
+
+    /// A lost status event must not hold messages.
+    async fn statuses(&mut self, db: &skein_sql::Db) -> Result<(), Error> {
+        let busy: Vec<i64> =
+            self.sessions.values().filter(|s| !s.takes_everything()).map(|s| s.mailbox).collect();
+        if busy.is_empty() {
+            return Ok(());
+        }
+        for (mailbox, word) in sessions::statuses(db, &busy).await? {
+            let Some(session) = self.sessions.get(&mailbox) else { continue };
+            let status = Status::parse(&word).unwrap_or_default();
+            session.live().status = status;
+            if status == Status::Idle {
+                self.dirty.insert(mailbox);
+            }
+        }
+        Ok(())
+    }
+
+    async fn keep_places(&mut self, db: &skein_sql::Db) -> Result<(), Error> {
+        let places: Vec<(i64, i64, u64)> = self
+            .sessions
+            .values()
+            .filter(|s| s.caps.ack)
+            .map(|s| (s.mailbox, s.attach_no, s.window().place()))
+            .collect();
+        if places.is_empty() {
+            return Ok(());
+        }
+        presence::keep_places(db, &places).await
+    }
+
+    /// Compares the sockets with what the database has: a presence without a socket ends, a socket
+    /// whose presence was lost asserts it again or closes.
+    async fn compare(&mut self, db: &skein_sql::Db) -> Result<(), Error> {
+        let here: HashMap<i64, i64> =
+            presence::of_node(db, self.node).await?.into_iter().collect();
+        for session in self.sessions.values() {
+            if here.get(&session.mailbox) == Some(&session.attach_no) {
+                continue;
+            }
+            let (id, inbox) = (session.presence_id.as_str(), session.caps.inbox);
+            let (mailbox, no) = (session.mailbox, session.attach_no);
+            if !skein_sql::attach::reassert(db, self.node, mailbox, no, id, inbox).await? {
+                session.out.close(4409, "attached elsewhere");
+            } else {
+                self.dirty.insert(mailbox);
+            }
+        }
+        let ghosts: HashSet<(i64, i64)> = here
+            .into_iter()
+            .filter(|(mailbox, no)| {
+                self.sessions.get(mailbox).is_none_or(|s| s.attach_no < *no)
+                    && !self.is_arriving(*mailbox)
+            })
+            .collect();
+        // Twice in a row: a hello that has just committed is not here yet.
+        for (mailbox, no) in ghosts.intersection(&self.ghosts) {
+            let grace_s = limit::GRACE.as_secs_f64();
+            if let Some(rows) = presence::end(db, *mailbox, *no, grace_s, 0).await? {
+                let _ = self.teller.send(Tell::Again(rows));
+            }
+        }
+        self.ghosts = ghosts;
+        Ok(())
+    }
+}

@@ -1,0 +1,191 @@
+//! The log of multicasts on this node: each is fanned out once, whoever announced it.
+//!
+//! A session that has no room skips a multicast and reads it later, by number, before it is given
+//! anything newer. A fresh one, whose sender attached a moment ago, is not pushed as announced: an
+//! older one of the same sender may not have been told yet, so the log is read first.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use skein_sql::{Error, GenericClient, serve};
+use skein_wire::limit;
+
+use crate::{
+    note::{Inline, Logged},
+    push,
+    session::{Out, Session},
+};
+
+/// Multicasts that one statement reads.
+const READ_MAX: i64 = 5000;
+/// A multicast is remembered at least this long, for announcements that come late.
+const REMEMBERED: Duration = Duration::from_secs(60);
+
+type ByMesh = HashMap<i64, Vec<Arc<Session>>>;
+
+/// What this node has fanned out.
+#[derive(Debug, Default)]
+pub struct Log {
+    /// By number: the transaction that stored it, and when it was fanned out.
+    seen: HashMap<i64, (i64, Instant)>,
+    wants_look: bool,
+    horizon: i64,
+    trimmed_at: Option<Instant>,
+}
+
+impl Log {
+    /// Takes an announcement; one without a body, or behind a due look, is left to that look.
+    pub fn announced(&mut self, logged: Logged, look_due: bool, by_mesh: &ByMesh) {
+        if self.seen.contains_key(&logged.s) {
+            return;
+        }
+        let Some(inline) = logged.b.filter(|_| !look_due && !self.wants_look) else {
+            self.wants_look = true;
+            return;
+        };
+        self.fan_out(logged.s, logged.x, logged.m, logged.a, &logged.t, &inline, None, by_mesh);
+    }
+
+    /// Whether the log has to be read.
+    pub fn wants_look(&self) -> bool {
+        self.wants_look
+    }
+
+    /// Reads what was stored since xid `since` and fans out what was not yet.
+    pub async fn read(
+        &mut self,
+        db: &impl GenericClient,
+        meshes: &[i64],
+        since: i64,
+        by_mesh: &ByMesh,
+    ) -> Result<(), Error> {
+        let mut after = 0;
+        loop {
+            let bodies = serve::log(db, meshes, since, after, READ_MAX).await?;
+            let n_bodies = bodies.len();
+            after = bodies.last().map_or(after, |body| body.seq);
+            self.fan_out_all(bodies, by_mesh);
+            if i64::try_from(n_bodies).is_ok_and(|n| n < READ_MAX) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn fan_out_all(&mut self, bodies: Vec<serve::Body>, by_mesh: &ByMesh) {
+        for body in bodies {
+            if !self.seen.contains_key(&body.seq) {
+                let inline = Inline::of(&body);
+                let subtype = body.subtype;
+                self.fan_out(
+                    body.seq,
+                    body.xid,
+                    body.mesh,
+                    body.sender,
+                    &body.target,
+                    &inline,
+                    subtype,
+                    by_mesh,
+                );
+            }
+        }
+    }
+
+    /// Told after a look: everything before `xmin` is fanned out.
+    pub fn looked(&mut self, xmin: i64) {
+        self.wants_look = false;
+        self.horizon = xmin;
+    }
+
+    /// Forgets what no look can find again.
+    pub fn trim(&mut self) {
+        if self.trimmed_at.is_none_or(|at| at.elapsed() > REMEMBERED / 4) {
+            self.trimmed_at = Some(Instant::now());
+            let horizon = self.horizon;
+            self.seen.retain(|_, (xid, at)| *xid >= horizon || at.elapsed() < REMEMBERED);
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one message, used here only")]
+    fn fan_out(
+        &mut self,
+        seq: i64,
+        xid: i64,
+        mesh: i64,
+        sender: i64,
+        target: &str,
+        inline: &Inline,
+        subtype: Option<String>,
+        by_mesh: &ByMesh,
+    ) {
+        self.seen.insert(seq, (xid, Instant::now()));
+        let Some(sessions) = by_mesh.get(&mesh) else { return };
+        // One text for those of ours, one for others.
+        let mut frames: [Option<String>; 2] = [None, None];
+        for session in sessions.iter().filter(|s| s.hears(target, sender)) {
+            let mut window = session.window();
+            if window.caught_up.contains(&seq) {
+                continue;
+            }
+            if !window.skipped.is_empty() || window.room() == 0 || session.out.is_full() {
+                window.skipped.push_back((seq, inline.at()));
+                if window.skipped.len() > limit::BEHIND_MAX {
+                    session.out.close(1013, "too far behind");
+                }
+                continue;
+            }
+            window.push(seq, None, inline.i.as_u128());
+            let text = frames[usize::from(session.caps.ack)]
+                .get_or_insert_with(|| push::frame(session, inline, subtype.clone(), Some(target)))
+                .clone();
+            session.out.send(Out::Push(text, window.last()));
+        }
+    }
+
+    /// Gives a returning session what it missed, oldest first.
+    pub fn catch_up(session: &Session, missed: Vec<serve::Body>) {
+        let mut window = session.window();
+        for body in missed {
+            window.caught_up.insert(body.seq);
+            if window.room() == 0 || !window.skipped.is_empty() {
+                window.skipped.push_back((body.seq, body.at));
+                continue;
+            }
+            window.push(body.seq, None, body.message_id.as_u128());
+            let frame = 
+                push::frame(session, &Inline::of(&body), body.subtype.clone(), Some(&body.target));
+            session.out.send(Out::Push(frame, window.last()));
+        }
+    }
+}
+
+/// Pushes what a session skipped, as far as there is room. Returns how many were pushed.
+pub async fn drain(db: &impl GenericClient, session: &Session) -> Result<usize, Error> {
+    let wanted: Vec<(i64, jiff::Timestamp)> = {
+        let window = session.window();
+        window.skipped.iter().take(window.room()).copied().collect()
+    };
+    if wanted.is_empty() || session.out.is_full() {
+        return Ok(0);
+    }
+    let bodies: HashMap<i64, serve::Body> =
+        serve::bodies(db, &wanted).await?.into_iter().map(|b| (b.seq, b)).collect();
+    let mut window = session.window();
+    let mut n_pushed = 0;
+    for (seq, _) in wanted {
+        if session.out.is_full() {
+            break;
+        }
+        window.skipped.pop_front();
+        // A day that was dropped meanwhile has no bodies of multicasts any more.
+        let Some(body) = bodies.get(&seq) else { continue };
+        window.push(seq, None, body.message_id.as_u128());
+        let frame = 
+            push::frame(session, &Inline::of(body), body.subtype.clone(), Some(&body.target));
+        session.out.send(Out::Push(frame, window.last()));
+        n_pushed += 1;
+    }
+    Ok(n_pushed)
+}

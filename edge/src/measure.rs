@@ -1,0 +1,128 @@
+//! What the edge measures: the contract's metrics, and how long each hop of a message takes.
+
+use std::time::Duration;
+
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use skein_wire::{Code, Priority};
+
+/// Seconds, from a tenth of a millisecond to ten seconds.
+const SECONDS: &[f64] = &[
+    0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0,
+];
+/// Messages of a batch.
+const SIZES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
+
+/// Installs the recorder and says what its metrics mean.
+///
+/// # Errors
+/// When another recorder was installed before.
+pub fn install() -> Result<PrometheusHandle, BuildError> {
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), SECONDS)?
+        .set_buckets_for_metric(Matcher::Full("skein_batch_messages".into()), SIZES)?
+        .set_buckets_for_metric(Matcher::Full("skein_fan_out_sockets".into()), SIZES)?
+        .install_recorder()?;
+    describe();
+    Ok(handle)
+}
+
+/// Names every metric; those of the contract are there from the first moment, at zero.
+fn describe() {
+    for (name, text) in [
+        ("broker_connections_total", "Hellos that were accepted"),
+        ("broker_connections_rejected_total", "Sockets that were refused, by reason"),
+        ("broker_messages_routed_total", "Messages that were stored, by priority"),
+        ("broker_messages_rejected_total", "Frames that were not served, by reason"),
+        ("broker_ttl_sweeps_total", "Sweeps of lapsed statuses, by flipped; workers do them"),
+        ("broker_hook_requests_total", "Requests to the status hook"),
+        ("broker_hook_requests_rate_limited_total", "Requests to the status hook over the rate"),
+        ("skein_pushes_paged_total", "Messages pushed from a page rather than as announced"),
+    ] {
+        describe_counter!(name, text);
+        counter!(name).absolute(0);
+    }
+    for (name, text) in [
+        ("broker_connections_active", "Sockets that said hello and are open"),
+        ("broker_queue_depth", "Messages that wait for their recipients"),
+        ("broker_db_healthy", "Whether the database answers"),
+    ] {
+        describe_gauge!(name, text);
+        gauge!(name).set(0.0);
+    }
+    describe_histogram!("skein_batch_messages", Unit::Count, "Messages that one commit stored");
+    describe_histogram!("skein_fan_out_sockets", Unit::Count, "Sockets that a multicast went to");
+    describe_histogram!("skein_commit_seconds", Unit::Seconds, "From a batch's begin to its commit");
+    describe_histogram!("skein_tell_seconds", Unit::Seconds, "From reading a send to telling it");
+    describe_histogram!("skein_settle_seconds", Unit::Seconds, "From `received` to settled");
+}
+
+/// A batch of this size is stored.
+pub fn batch(n_messages: usize) {
+    histogram!("skein_batch_messages").record(n_messages as f64);
+}
+
+/// A batch was committed after this long.
+pub fn commit(took: Duration) {
+    histogram!("skein_commit_seconds").record(took);
+}
+
+/// A message was told this long after it was read.
+pub fn told(took: Duration) {
+    histogram!("skein_tell_seconds").record(took);
+}
+
+/// A row was settled this long after its word came.
+pub fn settled(took: Duration) {
+    histogram!("skein_settle_seconds").record(took);
+}
+
+/// A message was stored.
+pub fn routed(priority: Priority) {
+    counter!("broker_messages_routed_total", "priority" => priority.as_str()).increment(1);
+}
+
+/// A send was refused.
+pub fn refused(code: Code) {
+    counter!("broker_messages_rejected_total", "reason" => code.as_str()).increment(1);
+}
+
+/// A frame could not be read or served.
+pub fn unserved() {
+    counter!("broker_messages_rejected_total", "reason" => "parse_or_handler").increment(1);
+}
+
+/// A hello was accepted.
+pub fn accepted() {
+    counter!("broker_connections_total").increment(1);
+}
+
+/// A hello was rejected.
+pub fn rejected(code: Code) {
+    counter!("broker_connections_rejected_total", "reason" => code.as_str()).increment(1);
+}
+
+/// So many sockets are attached.
+pub fn attached(n_sessions: usize) {
+    gauge!("broker_connections_active").set(n_sessions as f64);
+}
+
+/// So many messages wait for their recipients.
+pub fn queued(n_messages: i64) {
+    gauge!("broker_queue_depth").set(n_messages as f64);
+}
+
+/// Whether the database answers.
+pub fn database(up: bool) {
+    gauge!("broker_db_healthy").set(if up { 1.0 } else { 0.0 });
+}
+
+/// So many messages were pushed from pages.
+pub fn paged(n_pushed: usize) {
+    counter!("skein_pushes_paged_total").increment(n_pushed as u64);
+}
+
+/// A multicast was written to so many sockets.
+pub fn fanned_out(n_sockets: usize) {
+    histogram!("skein_fan_out_sockets").record(n_sockets as f64);
+}

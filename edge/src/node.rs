@@ -1,0 +1,372 @@
+//! A node: one incarnation of this edge in the database, and everything that works in its name.
+//!
+//! A node that finds itself dead closes its sockets and is over; the program starts another, under
+//! a new id (see [`crate::Edge::run`]). Without the database a node keeps its sockets for a minute.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use skein_sql::{Connector, Error, Pool, Settings, nodes, presence, serve, sessions};
+use skein_wire::limit;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{debug, error, info, warn};
+
+use crate::{
+    hello::{Greeter, Waiting},
+    intake::{In, Intake},
+    measure,
+    note::{Event, Note},
+    push,
+    session::{Session, Window},
+    settler,
+    teller::{Tell, Teller},
+    writer::{self, Writer},
+};
+
+/// Connections for handlers and departures.
+const POOL_MAX: usize = 8;
+/// How long a connection's last sends may take to be stored before its presence ends.
+const LAST_SENDS: Duration = Duration::from_secs(5);
+/// How long a listener waits before it connects again.
+const LISTEN_AGAIN: Duration = Duration::from_millis(250);
+
+/// Waiting for the database.
+pub mod pause {
+    use std::time::Duration;
+
+    use skein_sql::{Error, Pool};
+
+    /// Between two tries.
+    const TRY_EVERY: Duration = Duration::from_millis(200);
+
+    /// Returns when a connection can be had again.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] when this node gets none any more.
+    pub async fn database(pool: &Pool) -> Result<(), Error> {
+        loop {
+            tokio::time::sleep(TRY_EVERY).await;
+            match pool.get().await.map_err(Error::from) {
+                Ok(_) => return Ok(()),
+                Err(error) if error.is_fenced() => return Err(Error::Fenced),
+                Err(_) => (),
+            }
+        }
+    }
+}
+
+/// One incarnation of this edge.
+#[derive(Debug)]
+pub struct Node {
+    /// Its id.
+    pub id: i32,
+    /// For handlers.
+    pub pool: Pool,
+    /// Where sends go.
+    pub writer: mpsc::Sender<writer::Item>,
+    /// Where hellos go.
+    pub hellos: mpsc::Sender<Waiting>,
+    /// Cancelled when the node takes no more and its sockets close.
+    pub stop: CancellationToken,
+    /// Cancelled when the node was declared dead.
+    pub dead: CancellationToken,
+    /// The sockets of the node.
+    pub sockets: TaskTracker,
+    intake: mpsc::UnboundedSender<In>,
+    teller: mpsc::UnboundedSender<Tell>,
+    settler: mpsc::UnboundedSender<settler::Received>,
+    up: Arc<AtomicBool>,
+    departures: TaskTracker,
+}
+
+impl Node {
+    /// Enters a node in the database and starts everything that works in its name.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn start(
+        connector: &Connector,
+        region: &str,
+        url: Option<&str>,
+        peers_max: i64,
+    ) -> Result<Arc<Self>, Error> {
+        let first = connector.connect(Settings::Ordinary).await?;
+        let id = nodes::create(&first, "edge", region, url).await?;
+        let since = serve::horizon(&first).await?;
+        let own = connector.of_node(id);
+        let single = |settings| own.pool(settings, 1);
+
+        let (intake, intake_queue) = mpsc::unbounded_channel();
+        let (teller, teller_queue) = mpsc::unbounded_channel();
+        let (settler, settler_queue) = mpsc::unbounded_channel();
+        let (writer, writer_queue) = mpsc::channel(writer::QUEUE_MAX);
+        let (hellos, hello_queue) = mpsc::channel(limit::HELLOS_WAITING_MAX);
+        let node = Arc::new(Self {
+            id,
+            pool: own.pool(Settings::Ordinary, POOL_MAX)?,
+            writer,
+            hellos,
+            stop: CancellationToken::new(),
+            dead: CancellationToken::new(),
+            sockets: TaskTracker::new(),
+            intake: intake.clone(),
+            teller: teller.clone(),
+            settler,
+            up: Arc::new(AtomicBool::new(true)),
+            departures: TaskTracker::new(),
+        });
+
+        let storing = Writer { pool: single(Settings::Ordinary)?, teller: teller.clone() };
+        tokio::spawn(storing.run(writer_queue));
+        let telling =
+            Teller { node: id, pool: single(Settings::Relaxed)?, intake: intake.clone() };
+        tokio::spawn(telling.run(teller_queue));
+        let serving = Intake::new(id, single(Settings::Relaxed)?, teller.clone(), since);
+        tokio::spawn(serving.run(intake_queue));
+        tokio::spawn(settler::run(single(Settings::Relaxed)?, settler_queue));
+        let greeting = Greeter {
+            node: id,
+            pool: single(Settings::Ordinary)?,
+            peers_max,
+            intake: intake.clone(),
+            teller,
+        };
+        tokio::spawn(greeting.run(hello_queue));
+        tokio::spawn(listen(own.clone(), id, intake, node.stop.clone()));
+        tokio::spawn(beat(single(Settings::Relaxed)?, node.clone()));
+        info!(node = id, "node {id} is alive");
+        Ok(node)
+    }
+
+    /// Whether the database answered lately.
+    pub fn database_up(&self) -> bool {
+        self.up.load(Ordering::Relaxed)
+    }
+
+    /// Tells other nodes, and our own.
+    pub fn tell(&self, tell: Tell) {
+        // The teller lives as long as the node.
+        let _ = self.teller.send(tell);
+    }
+
+    /// Looks whether a session may be given more.
+    pub fn wake(&self, session: i64) {
+        let _ = self.intake.send(In::Wake(session));
+    }
+
+    /// Settles what `take` finds in a session's window.
+    pub fn received(
+        &self,
+        session: &Session,
+        take: impl FnOnce(&mut Window) -> Vec<(i64, i64)>,
+    ) {
+        let now = Instant::now();
+        let (rows, wake) = {
+            let mut window = session.window();
+            (take(&mut window), window.wants_more())
+        };
+        for (seq, recipient) in rows {
+            let _ = self.settler.send((seq, recipient, now));
+        }
+        if wake {
+            self.wake(session.mailbox);
+        }
+    }
+
+    /// Notes that a session is not idle.
+    pub async fn seen(&self, session: &Session) {
+        let Ok(db) = self.pool.get().await else { return };
+        if let Err(error) = sessions::seen(&db, session.mailbox, session.attach_no).await {
+            debug!(%error, "a session was not noted as seen");
+        }
+    }
+
+    /// Ends an attachment whose socket has ended: at once towards the mesh when the client closed
+    /// it, after the grace otherwise.
+    pub async fn leave(self: &Arc<Self>, session: &Arc<Session>, clean: bool) {
+        // What the socket sent is stored first; a presence that has ended would have it skipped.
+        let _ = tokio::time::timeout(LAST_SENDS, session.pending.wait()).await;
+        let (done, place) = oneshot::channel();
+        let _ = self.intake.send(In::Detach(session.clone(), done));
+        let place = place.await.unwrap_or(0);
+        let grace = if clean { Duration::ZERO } else { limit::GRACE };
+        match self.end(session, grace, place).await {
+            Ok(true) => {
+                let (node, session) = (self.clone(), session.clone());
+                self.departures.spawn(async move { node.depart(&session, grace).await });
+            }
+            Ok(false) => (),
+            // The intake compares presences with sockets, and the sweep has the deadline.
+            Err(error) => warn!(%error, session = %session.key, "a presence was not ended yet"),
+        }
+    }
+
+    async fn end(
+        &self,
+        session: &Session,
+        grace: Duration,
+        place: u64,
+    ) -> Result<bool, Error> {
+        let mut db = self.pool.get().await?;
+        let transaction = db.transaction().await?;
+        let (mailbox, no) = (session.mailbox, session.attach_no);
+        let withdrawn =
+            presence::end(&transaction, mailbox, no, grace.as_secs_f64(), place).await?;
+        transaction.commit().await?;
+        let Some(rows) = withdrawn else { return Ok(false) };
+        info!(mesh = %session.mesh_id, session = %session.key, no, "{} detached", session.name);
+        if !rows.is_empty() {
+            self.tell(Tell::Again(rows));
+        }
+        Ok(true)
+    }
+
+    /// Tells the mesh that a session has gone, unless it is back by then.
+    async fn depart(&self, session: &Session, grace: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(grace + Duration::from_millis(50)), if !grace.is_zero() => (),
+            () = std::future::ready(()), if grace.is_zero() => (),
+            // The sweep does it from the stored deadline.
+            () = self.stop.cancelled() => return,
+        }
+        skein_sql::fail::point("depart.before").await;
+        let departed = async {
+            let db = self.pool.get().await?;
+            presence::depart(&db, session.mailbox, session.attach_no).await
+        };
+        match departed.await {
+            Ok(Some(departure)) => {
+                let data = serde_json::json!({
+                    "name": departure.display_name, "pubkey": departure.key,
+                });
+                self.tell(Tell::Event(Event {
+                    mesh: departure.mesh,
+                    except: None,
+                    about: session.mailbox,
+                    no: session.attach_no,
+                    push: push::event(&session.mesh_id, "peer_left", data),
+                }));
+            }
+            Ok(None) => (),
+            Err(error) => debug!(%error, "a departure is left to the sweep"),
+        }
+    }
+
+    /// Closes every socket and waits for their ends, at most `patience`.
+    pub async fn close(&self, code: u16, reason: &'static str, patience: Duration) {
+        self.stop.cancel();
+        let _ = self.intake.send(In::CloseAll(code, reason));
+        self.sockets.close();
+        self.departures.close();
+        if tokio::time::timeout(patience, self.sockets.wait()).await.is_err() {
+            warn!("sockets were still open after {patience:?}");
+        }
+        let _ = tokio::time::timeout(patience, self.departures.wait()).await;
+    }
+
+    /// Stops for good: takes no more, drains its sockets, and says so in the database.
+    pub async fn drain(&self, patience: Duration) {
+        let drained = async {
+            let db = self.pool.get().await?;
+            nodes::drain(&db, self.id).await
+        };
+        if let Err(error) = drained.await {
+            warn!(%error, "the database was not told that this node drains");
+        }
+        self.close(1001, "shutting down", patience).await;
+        let retired = async {
+            let db = self.pool.get().await?;
+            nodes::retire(&db, self.id).await
+        };
+        if let Err(error) = retired.await {
+            warn!(%error, "the database was not told that this node stopped");
+        }
+    }
+}
+
+/// Bumps the beat; finds out when the database is away, and when this node was declared dead.
+async fn beat(pool: Pool, node: Arc<Node>) {
+    let mut ticks = tokio::time::interval(limit::BEAT_INTERVAL / 5);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut answered = Instant::now();
+    let mut bumped = Instant::now() - limit::BEAT_INTERVAL;
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => (),
+            () = node.dead.cancelled() => return,
+        }
+        let beaten = async {
+            let db = pool.get().await?;
+            if bumped.elapsed() >= limit::BEAT_INTERVAL {
+                return nodes::beat(&db, node.id).await.map(|()| true);
+            }
+            serve::horizon(&db).await.map(|_| false)
+        };
+        match tokio::time::timeout(limit::BEAT_INTERVAL, beaten).await {
+            Ok(Ok(beat)) => {
+                answered = Instant::now();
+                if beat {
+                    bumped = answered;
+                }
+                node.up.store(true, Ordering::Relaxed);
+            }
+            Ok(Err(error)) if error.is_fenced() => {
+                error!(node = node.id, "this node was declared dead; starting again");
+                node.dead.cancel();
+                return;
+            }
+            Ok(Err(_)) | Err(_) => node.up.store(false, Ordering::Relaxed),
+        }
+        measure::database(node.database_up());
+        if answered.elapsed() > limit::DATABASE_AWAY_MAX {
+            warn!("the database was away for {:?}; closing the sockets", answered.elapsed());
+            let _ = node.intake.send(In::CloseAll(1013, "the database is away"));
+            answered = Instant::now();
+        }
+    }
+}
+
+/// Listens on the node's channel, again after every loss; each time something may have been missed.
+async fn listen(
+    connector: Connector,
+    id: i32,
+    intake: mpsc::UnboundedSender<In>,
+    stop: CancellationToken,
+) {
+    while !stop.is_cancelled() {
+        match hear(&connector, id, &intake).await {
+            Ok(()) => warn!("the listening connection was lost"),
+            Err(error) if error.is_fenced() => return,
+            Err(error) => debug!(%error, "cannot listen yet"),
+        }
+        tokio::time::sleep(LISTEN_AGAIN).await;
+    }
+}
+
+async fn hear(
+    connector: &Connector,
+    id: i32,
+    intake: &mpsc::UnboundedSender<In>,
+) -> Result<(), Error> {
+    let mut listener = connector.listener().await?;
+    listener.listen(id).await?;
+    let _ = intake.send(In::Gap);
+    while let Some(notification) = listener.notifications.recv().await {
+        match Note::read(&notification.payload) {
+            Ok(note) => {
+                let _ = intake.send(In::Note(note));
+            }
+            Err(error) => {
+                warn!(%error, "a notification could not be read");
+                let _ = intake.send(In::Gap);
+            }
+        }
+    }
+    Ok(())
+}

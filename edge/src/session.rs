@@ -1,0 +1,467 @@
+//! A session's attachment to this node: what it is, what was pushed to it, and its way out.
+//!
+//! The window is the attachment's memory. Everything pushed and not yet settled is in it, so a page
+//! can leave out what this socket was sent; a reconnect starts with an empty one and is sent again
+//! what the old socket took. See delivery.md 5.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
+
+use jiff::Timestamp;
+use skein_wire::{Status, groups::Group, hello::Caps, limit};
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+
+/// Settled seqs that a window remembers, for announcements that come late.
+const RECENT_MAX: usize = 512;
+/// Bytes that may wait for the socket before pages wait in the table instead.
+const UNWRITTEN_BYTES_AIM: usize = 4 * 1024 * 1024;
+
+/// One attachment of a session.
+#[derive(Debug)]
+pub struct Session {
+    /// The session's mailbox.
+    pub mailbox: i64,
+    /// Which attachment of the session this is.
+    pub attach_no: i64,
+    /// The mesh's number.
+    pub mesh: i64,
+    /// The mesh's id on the wire.
+    pub mesh_id: Arc<str>,
+    /// The member's mailbox.
+    pub member: i64,
+    /// The session's key: what it is addressed by, and sends from.
+    pub key: String,
+    /// The attachment's id on the wire.
+    pub presence_id: String,
+    /// The name that others see.
+    pub name: String,
+    /// What the client understands.
+    pub caps: Caps,
+    /// What changes while it is attached.
+    live: Mutex<Live>,
+    window: Mutex<Window>,
+    /// The way to its socket.
+    pub out: Outbox,
+    /// Sends that are with the writer.
+    pub pending: Pending,
+}
+
+/// What changes while a session is attached.
+#[derive(Debug, Clone)]
+pub struct Live {
+    /// What it may be interrupted with.
+    pub status: Status,
+    /// Its groups.
+    pub groups: Vec<Group>,
+    /// Whether multicasts reach it.
+    pub visible: bool,
+}
+
+/// What a session is made of.
+#[derive(Debug)]
+pub struct Identity {
+    /// See [`Session::mailbox`].
+    pub mailbox: i64,
+    /// See [`Session::attach_no`].
+    pub attach_no: i64,
+    /// See [`Session::mesh`].
+    pub mesh: i64,
+    /// See [`Session::mesh_id`].
+    pub mesh_id: Arc<str>,
+    /// See [`Session::member`].
+    pub member: i64,
+    /// See [`Session::key`].
+    pub key: String,
+    /// See [`Session::presence_id`].
+    pub presence_id: String,
+    /// See [`Session::name`].
+    pub name: String,
+    /// See [`Session::caps`].
+    pub caps: Caps,
+}
+
+impl Session {
+    /// A new attachment with nothing pushed; its log starts at `place`.
+    pub fn new(id: Identity, live: Live, place: u64, out: Outbox) -> Self {
+        Self {
+            mailbox: id.mailbox,
+            attach_no: id.attach_no,
+            mesh: id.mesh,
+            mesh_id: id.mesh_id,
+            member: id.member,
+            key: id.key,
+            presence_id: id.presence_id,
+            name: id.name,
+            caps: id.caps,
+            live: Mutex::new(live),
+            window: Mutex::new(Window::new(place)),
+            out,
+            pending: Pending::default(),
+        }
+    }
+
+    /// What changes; held for a moment only.
+    pub fn live(&self) -> MutexGuard<'_, Live> {
+        self.live.lock().expect("nothing panics while it holds the session")
+    }
+
+    /// What was pushed; held for a moment only.
+    pub fn window(&self) -> MutexGuard<'_, Window> {
+        self.window.lock().expect("nothing panics while it holds the window")
+    }
+
+    /// Whether only what is urgent may be pushed.
+    pub fn takes_everything(&self) -> bool {
+        self.live().status == Status::Idle
+    }
+
+    /// Whether a multicast to `target` (`*`, `@all`, `@group`) by `sender` is for this session.
+    pub fn hears(&self, target: &str, sender: i64) -> bool {
+        if sender == self.mailbox {
+            return false;
+        }
+        let live = self.live();
+        live.visible
+            && match target.strip_prefix('@') {
+                None | Some("all") => true,
+                Some(group) => {
+                    live.groups.iter().any(|g| skein_wire::groups::reaches(group, &g.name))
+                }
+            }
+    }
+
+    /// Every `target` whose multicasts are for this session.
+    pub fn log_targets(&self) -> Vec<String> {
+        let mut targets = vec!["*".to_owned(), "@all".to_owned()];
+        for group in &self.live().groups {
+            let mut path = group.name.as_str();
+            targets.push(format!("@{path}"));
+            while let Some((parent, _)) = path.rsplit_once('/') {
+                path = parent;
+                targets.push(format!("@{path}"));
+            }
+        }
+        targets
+    }
+}
+
+/// One push that is not settled.
+#[derive(Debug, Clone, Copy)]
+struct Pushed {
+    seq: i64,
+    /// The mailbox of the delivery row; `None` for a multicast.
+    recipient: Option<i64>,
+    message_id: u128,
+}
+
+/// What was pushed to a socket and is not settled, and what it was not yet sent.
+#[derive(Debug)]
+pub struct Window {
+    next: u64,
+    pushed: BTreeMap<u64, Pushed>,
+    by_id: HashMap<u128, u64>,
+    /// Seqs of direct rows that this socket was sent: unsettled, and the last settled.
+    seqs: HashSet<i64>,
+    recent: VecDeque<i64>,
+    /// Whether rows wait in the table that were not pushed for want of room.
+    pub behind: bool,
+    /// Multicasts that are for the session and were not pushed for want of room, oldest first.
+    pub skipped: VecDeque<(i64, Timestamp)>,
+    /// Multicasts that a catch-up sent, which an announcement may bring again.
+    pub caught_up: HashSet<i64>,
+    /// Everything in the log visible before this xid is settled.
+    place: u64,
+    /// A later place, and the push that has to be settled first.
+    candidate: Option<(u64, u64)>,
+    /// When the window last got smaller, or was empty.
+    moved_at: Instant,
+    /// Whether the intake has been asked to look for more.
+    pub woken: bool,
+}
+
+impl Window {
+    fn new(place: u64) -> Self {
+        Self {
+            next: 0,
+            pushed: BTreeMap::new(),
+            by_id: HashMap::new(),
+            seqs: HashSet::new(),
+            recent: VecDeque::new(),
+            behind: false,
+            skipped: VecDeque::new(),
+            caught_up: HashSet::new(),
+            place,
+            candidate: None,
+            moved_at: Instant::now(),
+            woken: false,
+        }
+    }
+
+    /// How many more pushes there is room for.
+    pub fn room(&self) -> usize {
+        limit::WINDOW_MAX.saturating_sub(self.pushed.len())
+    }
+
+    /// How many direct rows this socket was sent that may still be in the table.
+    pub fn remembered(&self) -> usize {
+        self.seqs.len()
+    }
+
+    /// Whether this socket was sent the row.
+    pub fn has(&self, seq: i64) -> bool {
+        self.seqs.contains(&seq)
+    }
+
+    /// Notes a push. `recipient` is the delivery row's mailbox; `None` for a multicast.
+    pub fn push(&mut self, seq: i64, recipient: Option<i64>, message_id: u128) {
+        if self.pushed.is_empty() {
+            self.moved_at = Instant::now();
+        }
+        self.next += 1;
+        self.pushed.insert(self.next, Pushed { seq, recipient, message_id });
+        self.by_id.insert(message_id, self.next);
+        if recipient.is_some() {
+            self.seqs.insert(seq);
+        }
+    }
+
+    /// The number of the last push.
+    pub fn last(&self) -> u64 {
+        self.next
+    }
+
+    /// Settles the pushes of these ids; unknown ones are ignored. Returns the delivery rows.
+    pub fn settle_ids(&mut self, ids: impl Iterator<Item = u128>) -> Vec<(i64, i64)> {
+        let mut rows = Vec::new();
+        for id in ids {
+            if let Some(pushed) = self.by_id.remove(&id).and_then(|no| self.pushed.remove(&no)) {
+                self.settled(pushed, &mut rows);
+            }
+        }
+        rows
+    }
+
+    /// Settles every push up to number `last`. Returns the delivery rows.
+    pub fn settle_until(&mut self, last: u64) -> Vec<(i64, i64)> {
+        let later = self.pushed.split_off(&(last + 1));
+        let settled = std::mem::replace(&mut self.pushed, later);
+        let mut rows = Vec::new();
+        for pushed in settled.into_values() {
+            self.by_id.remove(&pushed.message_id);
+            self.settled(pushed, &mut rows);
+        }
+        rows
+    }
+
+    fn settled(&mut self, pushed: Pushed, rows: &mut Vec<(i64, i64)>) {
+        self.moved_at = Instant::now();
+        let Some(recipient) = pushed.recipient else { return };
+        rows.push((pushed.seq, recipient));
+        self.recent.push_back(pushed.seq);
+        if self.recent.len() > RECENT_MAX
+            && let Some(old) = self.recent.pop_front()
+        {
+            self.seqs.remove(&old);
+        }
+    }
+
+    /// Whether there is something to fetch and room for it, and nobody was asked yet; says so once.
+    pub fn wants_more(&mut self) -> bool {
+        let wants = (self.behind || !self.skipped.is_empty())
+            && self.pushed.len() <= limit::WINDOW_MAX / 2
+            && !self.woken;
+        self.woken |= wants;
+        wants
+    }
+
+    /// Whether pushes have waited unsettled for longer than they may.
+    pub fn is_stuck(&self) -> bool {
+        !self.pushed.is_empty() && self.moved_at.elapsed() > limit::WINDOW_STUCK
+    }
+
+    /// The session's place in the log.
+    pub fn place(&self) -> u64 {
+        self.place
+    }
+
+    /// Told after every look, when everything visible before `horizon` was pushed or skipped: moves
+    /// the place once what was pushed by then is settled.
+    pub fn advance(&mut self, horizon: u64) {
+        let unsettled_before = |last: u64, pushed: &BTreeMap<u64, Pushed>| {
+            pushed.range(..=last).any(|(_, p)| p.recipient.is_none())
+        };
+        if let Some((place, last)) = self.candidate
+            && !unsettled_before(last, &self.pushed)
+        {
+            self.place = self.place.max(place);
+            self.candidate = None;
+        }
+        if self.candidate.is_none() && self.skipped.is_empty() {
+            if unsettled_before(self.next, &self.pushed) {
+                self.candidate = Some((horizon, self.next));
+            } else {
+                self.place = self.place.max(horizon);
+            }
+        }
+    }
+}
+
+/// What goes to a socket.
+#[derive(Debug)]
+pub enum Out {
+    /// A frame.
+    Frame(String),
+    /// A push, whose window number a barrier may settle.
+    Push(String, u64),
+}
+
+/// The way to a socket: bounded in bytes, and closable at once.
+#[derive(Debug, Clone)]
+pub struct Outbox {
+    frames: mpsc::UnboundedSender<Out>,
+    bytes: Arc<AtomicUsize>,
+    closing: Arc<Mutex<Option<(u16, &'static str)>>>,
+    /// Cancelled when the socket is to close; see [`Outbox::close`].
+    pub closed: CancellationToken,
+}
+
+impl Outbox {
+    /// An outbox, and what its socket reads from it.
+    pub fn new() -> (Self, mpsc::UnboundedReceiver<Out>) {
+        let (frames, read) = mpsc::unbounded_channel();
+        let outbox = Self {
+            frames,
+            bytes: Arc::default(),
+            closing: Arc::default(),
+            closed: CancellationToken::new(),
+        };
+        (outbox, read)
+    }
+
+    /// Queues a frame. A socket with too much unwritten is closed instead (1013).
+    pub fn send(&self, out: Out) {
+        let n_bytes = match &out {
+            Out::Frame(text) | Out::Push(text, _) => text.len(),
+        };
+        let before = self.bytes.fetch_add(n_bytes, Ordering::Relaxed);
+        if before > 0 && before + n_bytes > limit::UNWRITTEN_BYTES_MAX {
+            self.close(1013, "too slow");
+            return;
+        }
+        // A socket that has gone reads nothing any more, which is no fault of the sender.
+        let _ = self.frames.send(out);
+    }
+
+    /// Queues a frame that is no push.
+    pub fn frame(&self, text: String) {
+        self.send(Out::Frame(text));
+    }
+
+    /// Notes that these bytes were written.
+    pub fn written(&self, n_bytes: usize) {
+        self.bytes.fetch_sub(n_bytes, Ordering::Relaxed);
+    }
+
+    /// Whether so much is unwritten that pages had better wait in the table.
+    pub fn is_full(&self) -> bool {
+        self.bytes.load(Ordering::Relaxed) >= UNWRITTEN_BYTES_AIM
+    }
+
+    /// How many bytes may be queued before pages wait.
+    pub fn room(&self) -> usize {
+        UNWRITTEN_BYTES_AIM.saturating_sub(self.bytes.load(Ordering::Relaxed))
+    }
+
+    /// Closes the socket at once with this code and reason; the first caller's hold.
+    pub fn close(&self, code: u16, reason: &'static str) {
+        let mut closing = self.closing.lock().expect("nothing panics while it closes");
+        closing.get_or_insert((code, reason));
+        self.closed.cancel();
+    }
+
+    /// What the socket is to be closed with.
+    pub fn closing(&self) -> Option<(u16, &'static str)> {
+        *self.closing.lock().expect("nothing panics while it closes")
+    }
+}
+
+/// Counts the sends of a connection that are with the writer.
+#[derive(Debug, Default)]
+pub struct Pending {
+    n: AtomicUsize,
+    none: Notify,
+}
+
+impl Pending {
+    /// One more.
+    pub fn add(&self) {
+        self.n.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// One less.
+    pub fn done(&self) {
+        if self.n.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.none.notify_waiters();
+        }
+    }
+
+    /// Waits until there are none.
+    pub async fn wait(&self) {
+        loop {
+            // Listen before looking: a wake-up that lands between the two would be lost.
+            let mut none = std::pin::pin!(self.none.notified());
+            none.as_mut().enable();
+            if self.n.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            none.await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_barrier_settles_what_was_pushed_before_it_only() {
+        let mut window = Window::new(0);
+        window.push(10, Some(1), 100);
+        window.push(11, Some(1), 101);
+        let barrier = window.last();
+        window.push(12, Some(1), 102);
+
+        assert_eq!(window.settle_until(barrier), [(10, 1), (11, 1)]);
+        assert!(window.has(10) && window.has(12), "late announcements are still recognised");
+        assert_eq!(window.room(), limit::WINDOW_MAX - 1);
+    }
+
+    #[test]
+    fn the_place_waits_for_multicasts_that_are_not_settled() {
+        let mut window = Window::new(5);
+        window.push(20, None, 200);
+        window.advance(9);
+        assert_eq!(window.place(), 5);
+
+        window.push(21, None, 201);
+        window.settle_ids([200].into_iter());
+        window.advance(12);
+
+        assert_eq!(window.place(), 9, "later pushes do not hold back the place before them");
+    }
+
+    #[test]
+    fn unknown_ids_settle_nothing() {
+        let mut window = Window::new(0);
+        window.push(10, Some(1), 100);
+        assert!(window.settle_ids([7].into_iter()).is_empty());
+        assert_eq!(window.settle_ids([100, 100].into_iter()), [(10, 1)]);
+    }
+}

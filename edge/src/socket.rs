@@ -1,0 +1,411 @@
+//! One socket: hello, then frames strictly in order, pushes and replies out, pings, and its end.
+//!
+//! The reading half handles one frame after the other; sends go to the writer without waiting for
+//! their commit, and anything else first waits until those before it are stored. The writing half
+//! owns the sink, writes what has gathered, flushes once, and follows pushes to clients without
+//! `received` by a ping barrier: the pong with its payload settles what was written before it.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use futures_util::{
+    SinkExt, StreamExt,
+    stream::{SplitSink, SplitStream},
+};
+use jiff::Timestamp;
+use poem::{
+    IntoResponse,
+    web::{
+        Data,
+        websocket::{CloseCode, Message, WebSocket, WebSocketConfig, WebSocketStream},
+    },
+};
+use skein_wire::{Code, Envelope, Refusal, hello, limit};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant as Moment, timeout, timeout_at},
+};
+use tracing::debug;
+
+use crate::{
+    Edge, handlers,
+    hello::{Accepted, Checked, Waiting},
+    measure,
+    node::Node,
+    session::{Out, Outbox, Session},
+};
+
+/// Frames that a client may send before its hello was answered.
+const EARLY_FRAMES_MAX: usize = 64;
+/// What a socket's read buffer holds.
+const READ_BUFFER_BYTES: usize = 4096;
+/// How long the close frame may take to leave.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Frames written before a flush.
+const FLUSH_AFTER: usize = 64;
+/// A session that sends frames is noted as seen this often.
+const SEEN_EVERY: Duration = Duration::from_secs(60);
+
+type Sink = SplitSink<WebSocketStream, Message>;
+type Stream = SplitStream<WebSocketStream>;
+
+/// Serves a socket's upgrade. Frames may be twice the limit before the library refuses to read them,
+/// so that one over the limit is closed with our own word.
+#[poem::handler]
+pub fn upgrade(socket: WebSocket, edge: Data<&Arc<Edge>>) -> impl IntoResponse + use<> {
+    let node = edge.node();
+    let mut config = WebSocketConfig::default();
+    config.max_message_size = Some(2 * limit::FRAME_BYTES_MAX);
+    config.max_frame_size = Some(2 * limit::FRAME_BYTES_MAX);
+    // The library's default of 128 KiB would be nearly all the memory of an idle socket.
+    config.read_buffer_size = READ_BUFFER_BYTES;
+    let sockets = node.sockets.clone();
+    socket.config(config).on_upgrade(move |stream| sockets.track_future(serve(stream, node)))
+}
+
+/// How a socket ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The client closed it.
+    Clean,
+    /// It broke, fell silent, or we closed it.
+    Lost,
+}
+
+/// Serves a socket until it ends.
+pub async fn serve(stream: WebSocketStream, node: Arc<Node>) {
+    let (sink, mut stream) = stream.split();
+    let (out, frames) = Outbox::new();
+    let barrier = Arc::new(Barrier::default());
+    let writing = tokio::spawn(write(sink, frames, out.clone(), barrier.clone()));
+    let mut early = VecDeque::new();
+    if let Some(session) = greet(&mut stream, &node, &out, &mut early).await {
+        let end = read(&mut stream, &node, &session, &barrier, early).await;
+        node.leave(&session, end == End::Clean).await;
+    }
+    out.close(1000, "");
+    // The writer ends by itself once the socket is closed.
+    let _ = writing.await;
+}
+
+/// Waits for a hello and for what becomes of it.
+async fn greet(
+    stream: &mut Stream,
+    node: &Arc<Node>,
+    out: &Outbox,
+    early: &mut VecDeque<String>,
+) -> Option<Arc<Session>> {
+    let deadline = Moment::now() + limit::HELLO_DEADLINE;
+    let frame = loop {
+        let frame = tokio::select! {
+            frame = timeout_at(deadline, next_text(stream, out)) => frame,
+            () = out.closed.cancelled() => return None,
+            () = node.stop.cancelled() => {
+                out.close(1001, "shutting down");
+                return None;
+            }
+        };
+        let Ok(frame) = frame else {
+            out.close(1008, "no hello");
+            return None;
+        };
+        let frame = frame?;
+        match Envelope::peek(&frame) {
+            Ok(envelope) if envelope.kind == hello::TYPE => break frame,
+            Ok(_) => out.frame(skein_wire::encode(&Refusal::new(Code::NoHello), None)),
+            Err(_) => measure::unserved(),
+        }
+    };
+    let checked = Checked::read(&frame, Timestamp::now());
+    let (verdict, mut answer) = oneshot::channel();
+    let waiting =
+        Waiting { hello: Box::new(checked), out: out.clone(), since: Instant::now(), verdict };
+    if !node.database_up() || node.hellos.try_send(waiting).is_err() {
+        out.close(1013, "try again later");
+        return None;
+    }
+    // Reading on tells whether the client has gone, before its hello costs a statement.
+    let answer = loop {
+        tokio::select! {
+            answer = &mut answer => break answer,
+            frame = next_text(stream, out), if early.len() < EARLY_FRAMES_MAX => {
+                early.push_back(frame?);
+            }
+            () = out.closed.cancelled() => return None,
+        }
+    };
+    match answer {
+        Ok(Ok(Accepted { session, ready })) => {
+            // Given up only with the node itself.
+            if ready.await.is_err() {
+                node.leave(&session, false).await;
+                return None;
+            }
+            Some(session)
+        }
+        Ok(Err(code)) => {
+            reject(out, code);
+            None
+        }
+        Err(_) => {
+            out.close(1013, "try again later");
+            None
+        }
+    }
+}
+
+fn reject(out: &Outbox, code: Code) {
+    out.frame(skein_wire::encode(&Refusal::new(code), None));
+    out.close(1008, code.as_str());
+}
+
+/// The next frame as text; `None` when the socket has ended.
+async fn next_text(stream: &mut Stream, out: &Outbox) -> Option<String> {
+    loop {
+        match next(stream, out).await? {
+            Heard::Text(text) => return Some(text),
+            Heard::Pong(_) | Heard::Other => (),
+            Heard::Close => return None,
+        }
+    }
+}
+
+enum Heard {
+    Text(String),
+    Pong(Vec<u8>),
+    Close,
+    Other,
+}
+
+async fn next(stream: &mut Stream, out: &Outbox) -> Option<Heard> {
+    let message = match stream.next().await? {
+        Ok(message) => message,
+        Err(error) => {
+            // Above the hard limit the frame is not read at all.
+            if error.kind() == std::io::ErrorKind::InvalidData
+                || error.to_string().contains("too long")
+            {
+                out.close(1009, "frame too large");
+            }
+            return None;
+        }
+    };
+    let text = match message {
+        Message::Text(text) => text,
+        Message::Binary(bytes) => match String::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(_) => {
+                measure::unserved();
+                return Some(Heard::Other);
+            }
+        },
+        Message::Pong(payload) => return Some(Heard::Pong(payload)),
+        Message::Ping(_) => return Some(Heard::Other),
+        Message::Close(_) => return Some(Heard::Close),
+    };
+    if text.len() > limit::FRAME_BYTES_MAX {
+        out.close(1009, "frame too large");
+        return None;
+    }
+    Some(Heard::Text(text))
+}
+
+/// Handles frames until the socket ends.
+async fn read(
+    stream: &mut Stream,
+    node: &Arc<Node>,
+    session: &Arc<Session>,
+    barrier: &Barrier,
+    mut early: VecDeque<String>,
+) -> End {
+    let mut seen_at = Instant::now();
+    let mut rate = Rate::new();
+    loop {
+        let heard = match early.pop_front() {
+            Some(text) => Heard::Text(text),
+            None => {
+                let heard = tokio::select! {
+                    heard = timeout(limit::PONG_DEADLINE, next(stream, &session.out)) => heard,
+                    () = session.out.closed.cancelled() => return End::Lost,
+                };
+                match heard {
+                    Ok(Some(heard)) => heard,
+                    Ok(None) => return End::Lost,
+                    Err(_) => {
+                        session.out.close(1001, "silent");
+                        return End::Lost;
+                    }
+                }
+            }
+        };
+        match heard {
+            Heard::Text(text) => {
+                rate.take(&text).await;
+                handlers::serve(node, session, &text).await;
+                if seen_at.elapsed() > SEEN_EVERY {
+                    seen_at = Instant::now();
+                    node.seen(session).await;
+                }
+            }
+            Heard::Pong(payload) => {
+                if let Some(last) = barrier.answered(&payload)
+                    && !session.caps.ack
+                {
+                    node.received(session, |window| window.settle_until(last));
+                }
+            }
+            Heard::Close => return End::Clean,
+            Heard::Other => (),
+        }
+    }
+}
+
+/// The token bucket of a session's sends: over it, the socket is not read.
+struct Rate {
+    tokens: f64,
+    at: Instant,
+}
+
+impl Rate {
+    fn new() -> Self {
+        Self { tokens: f64::from(limit::SENDS_BURST), at: Instant::now() }
+    }
+
+    async fn take(&mut self, _frame: &str) {
+        let now = Instant::now();
+        let earned =
+            now.duration_since(self.at).as_secs_f64() * f64::from(limit::SENDS_PER_SECOND);
+        self.tokens = (self.tokens + earned).min(f64::from(limit::SENDS_BURST)) - 1.0;
+        self.at = now;
+        if self.tokens < 0.0 {
+            let wait_s = -self.tokens / f64::from(limit::SENDS_PER_SECOND);
+            tokio::time::sleep(Duration::from_secs_f64(wait_s)).await;
+        }
+    }
+}
+
+/// The ping that follows a run of pushes. One is in flight at a time.
+#[derive(Debug, Default)]
+struct Barrier {
+    /// Its payload and the last push written before it.
+    in_flight: Mutex<Option<([u8; 8], u64)>>,
+    /// The last push that a barrier has settled.
+    settled: AtomicU64,
+    /// Wakes the writing half to set the next one.
+    next: tokio::sync::Notify,
+}
+
+impl Barrier {
+    /// The payload of a new barrier after push `last`; `None` when one is in flight or none is due.
+    fn set(&self, last: u64) -> Option<[u8; 8]> {
+        let mut in_flight = self.in_flight.lock().expect("nothing panics while it holds it");
+        if in_flight.is_some() || last <= self.settled.load(Ordering::Relaxed) {
+            return None;
+        }
+        let random = uuid::Uuid::new_v4().into_bytes();
+        let payload = random.first_chunk::<8>().copied().expect("a UUID has 16 bytes");
+        *in_flight = Some((payload, last));
+        Some(payload)
+    }
+
+    /// The push up to which this pong settles, if it answers the barrier.
+    fn answered(&self, payload: &[u8]) -> Option<u64> {
+        let mut in_flight = self.in_flight.lock().expect("nothing panics while it holds it");
+        let (_, last) = in_flight.take_if(|(expected, _)| expected == payload)?;
+        self.settled.store(last, Ordering::Relaxed);
+        self.next.notify_one();
+        Some(last)
+    }
+}
+
+/// Writes what comes, until the socket is to close.
+async fn write(
+    mut sink: Sink,
+    mut frames: mpsc::UnboundedReceiver<Out>,
+    out: Outbox,
+    barrier: Arc<Barrier>,
+) {
+    let mut pings = tokio::time::interval_at(
+        Moment::now() + limit::PING_INTERVAL,
+        limit::PING_INTERVAL,
+    );
+    let mut last_push = 0;
+    let mut batch = Vec::with_capacity(FLUSH_AFTER);
+    loop {
+        let written = tokio::select! {
+            biased;
+            () = out.closed.cancelled() => break,
+            n = frames.recv_many(&mut batch, FLUSH_AFTER) => {
+                if n == 0 { break }
+                tokio::select! {
+                    written = flush(&mut sink, &mut batch, &out, &mut last_push, &barrier) => written,
+                    () = out.closed.cancelled() => break,
+                }
+            }
+            () = barrier.next.notified() => ping_barrier(&mut sink, last_push, &barrier).await,
+            _ = pings.tick() => sink.send(Message::Ping(b"skein".to_vec())).await,
+        };
+        if let Err(error) = written {
+            debug!(%error, "a socket broke");
+            out.closed.cancel();
+            break;
+        }
+    }
+    close(&mut sink, &mut frames, &out).await;
+}
+
+async fn flush(
+    sink: &mut Sink,
+    batch: &mut Vec<Out>,
+    out: &Outbox,
+    last_push: &mut u64,
+    barrier: &Barrier,
+) -> std::io::Result<()> {
+    let mut n_bytes = 0;
+    for frame in batch.drain(..) {
+        let text = match frame {
+            Out::Frame(text) => text,
+            Out::Push(text, no) => {
+                *last_push = no;
+                text
+            }
+        };
+        n_bytes += text.len();
+        sink.feed(Message::Text(text)).await?;
+    }
+    if let Some(payload) = barrier.set(*last_push) {
+        sink.feed(Message::Ping(payload.to_vec())).await?;
+    }
+    sink.flush().await?;
+    out.written(n_bytes);
+    Ok(())
+}
+
+async fn ping_barrier(sink: &mut Sink, last_push: u64, barrier: &Barrier) -> std::io::Result<()> {
+    match barrier.set(last_push) {
+        Some(payload) => sink.send(Message::Ping(payload.to_vec())).await,
+        None => Ok(()),
+    }
+}
+
+/// Says why, if we are the ones who close: what is queued of a rejection goes first.
+async fn close(sink: &mut Sink, frames: &mut mpsc::UnboundedReceiver<Out>, out: &Outbox) {
+    let (code, reason) = out.closing().unwrap_or((1000, ""));
+    let goodbye = async {
+        if matches!(code, 1008 | 1001 | 1000) {
+            while let Ok(Out::Frame(text) | Out::Push(text, _)) = frames.try_recv() {
+                sink.feed(Message::Text(text)).await?;
+            }
+        }
+        sink.send(Message::Close(Some((CloseCode::from(code), reason.to_owned())))).await?;
+        sink.close().await
+    };
+    // A socket that takes nothing any more is dropped.
+    let _ = timeout(CLOSE_TIMEOUT, goodbye).await;
+}

@@ -1,0 +1,130 @@
+//! Every limit of the product, with its unit in its name and its reason beside it.
+
+use std::time::Duration;
+
+/// A frame, both ways. Above it the socket is closed with 1009. A relayed file of 1 MiB needs about
+/// 1.4 MB; old clients were served up to 16 MiB and use no more than 2.
+pub const FRAME_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// A message's `ciphertext`, as the text on the wire.
+pub const CIPHERTEXT_BYTES_MAX: usize = 1024 * 1024;
+/// A message's `nonce`: 24 bytes in base64 are 32; the rest is room for forms to come.
+pub const NONCE_BYTES_MAX: usize = 128;
+/// `targetSpec`: a key, or `@` and a group path.
+pub const TARGET_BYTES_MAX: usize = GROUP_BYTES_MAX + 1;
+/// A send's own `id`, and `_reqId`.
+pub const ID_BYTES_MAX: usize = 256;
+/// What an error says of a frame that cannot be read: parsers quote what they did not expect.
+pub const ERROR_DETAIL_BYTES_MAX: usize = 256;
+/// Ids in one `received`.
+pub const RECEIVED_IDS_MAX: usize = 1024;
+
+/// A display name in characters. Longer ones are cut, not refused: old default names can be 72.
+pub const DISPLAY_NAME_CHARS_MAX: usize = 128;
+/// A group's path, `a/b/c`.
+pub const GROUP_BYTES_MAX: usize = 128;
+/// A role within a group.
+pub const ROLE_BYTES_MAX: usize = 128;
+/// Groups of one session.
+pub const GROUPS_MAX: usize = 64;
+/// A summary.
+pub const SUMMARY_BYTES_MAX: usize = 4096;
+/// A profile, as JSON.
+pub const PROFILE_BYTES_MAX: usize = 16 * 1024;
+/// Reported stats, as JSON.
+pub const STATS_BYTES_MAX: usize = 4096;
+/// Any other text of a hello: session id, cwd, host name, channel, model.
+pub const HELLO_TEXT_BYTES_MAX: usize = 4096;
+
+/// Sockets attached to one mesh, unless the deployment sets another.
+pub const PEERS_PER_MESH_MAX: i64 = 1000;
+/// A hello's clock may differ by this much.
+pub const HELLO_SKEW: Duration = Duration::from_secs(60);
+/// How long a hello's signature or proof is remembered; twice the skew, so that none outlives it.
+pub const HELLO_MEMORY: Duration = Duration::from_secs(120);
+/// A socket that has said no hello by then is closed.
+pub const HELLO_DEADLINE: Duration = Duration::from_secs(10);
+/// A hello waiting longer than this is dropped before it costs a statement: its client has given up
+/// after 5 s and tries again.
+pub const HELLO_AGE_MAX: Duration = Duration::from_secs(4);
+/// Hellos waiting on one edge; beyond, new sockets are told to come back (1013).
+pub const HELLOS_WAITING_MAX: usize = 8192;
+/// Hellos committed at once.
+pub const HELLO_BATCH_MAX: usize = 256;
+
+/// Messages stored at once.
+pub const BATCH_MESSAGES_MAX: usize = 512;
+/// Bytes of messages stored at once.
+pub const BATCH_BYTES_MAX: usize = 1024 * 1024;
+/// Sends taken from one session: tokens a second, and the bucket.
+pub const SENDS_PER_SECOND: u32 = 5000;
+/// See [`SENDS_PER_SECOND`].
+pub const SENDS_BURST: u32 = 10_000;
+/// Unsettled pushes on one socket; past it rows wait in the table.
+pub const WINDOW_MAX: usize = 256;
+/// Rows read for a session at once.
+pub const PAGE_MAX: usize = 256;
+/// A window that has not moved for this long closes the socket.
+pub const WINDOW_STUCK: Duration = Duration::from_secs(60);
+/// Bytes queued for one socket and not yet written; past it the socket is closed (1013).
+pub const UNWRITTEN_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Multicasts a session may be behind on one attachment; past it the socket is closed (1013), and
+/// the session reads on from its place when it comes back.
+pub const BEHIND_MAX: usize = 10_000;
+/// Unsettled messages of one mailbox.
+pub const MAILBOX_MESSAGES_MAX: i64 = 10_000;
+/// Unsettled bytes of one mailbox.
+pub const MAILBOX_BYTES_MAX: i64 = 64 * 1024 * 1024;
+/// Unsettled bytes of one mesh.
+pub const MESH_HELD_BYTES_MAX: i64 = 1024 * 1024 * 1024;
+/// Multicasts that a returning session is given.
+pub const CATCH_UP_MAX: usize = 1000;
+/// How far back a returning session is given multicasts.
+pub const CATCH_UP_AGE: Duration = Duration::from_secs(24 * 3600);
+/// A direct message that nobody collects expires after this.
+pub const DELIVERY_AGE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+/// A session key that nobody used for this long is forgotten.
+pub const SESSION_AGE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+/// A row is fresh this long after its sender or its recipient attached.
+pub const FRESH: Duration = Duration::from_secs(60);
+/// How often a node looks for what nothing announced.
+pub const LOOK_INTERVAL: Duration = Duration::from_secs(2);
+/// A NOTIFY payload; PostgreSQL refuses 8000 bytes and more.
+pub const NOTIFY_BYTES_MAX: usize = 7900;
+
+/// WebSocket pings from the edge.
+pub const PING_INTERVAL: Duration = Duration::from_secs(30);
+/// A socket that has not answered for this long is closed.
+pub const PONG_DEADLINE: Duration = Duration::from_secs(75);
+/// A lost socket is announced as a departure after this.
+pub const GRACE: Duration = Duration::from_secs(20);
+/// Presence events a second and mesh; the rest is dropped, `list_peers` is the truth.
+pub const PRESENCE_EVENTS_PER_SECOND: u32 = 50;
+/// A hook's `working` lapses after this without a hook or a frame.
+pub const WORKING_AGE_MAX: Duration = Duration::from_secs(600);
+/// With the database away, sockets stay this long.
+pub const DATABASE_AWAY_MAX: Duration = Duration::from_secs(60);
+
+/// A node bumps its beat this often.
+pub const BEAT_INTERVAL: Duration = Duration::from_secs(5);
+/// A node whose beat stood still this long, as seen by one worker, is dead.
+pub const BEAT_STILL_MAX: Duration = Duration::from_secs(15);
+/// A worker's view of a beat counts only while it read at least this often.
+pub const BEAT_READ_MAX: Duration = Duration::from_secs(3);
+
+/// Bodies of `/join` and the hooks, as in the reference.
+pub const HTTP_BODY_BYTES_MAX: usize = 65_536;
+/// Requests to `/hook/set-status` a minute, for one pid and cwd.
+pub const HOOKS_PER_MINUTE: u32 = 30;
+/// How long a hook that found no presence waits for one.
+pub const HOOK_PENDING: Duration = Duration::from_secs(10);
+/// Sockets on one edge, said hello or not.
+pub const SOCKETS_MAX: usize = 50_000;
+
+/// Sends a client keeps while it is not connected; the next is refused.
+pub const OUTBOUND_MAX: usize = 100;
+/// Pushes a client keeps for its user.
+pub const PUSHES_MAX: usize = 500;
+/// A client repeats an unacknowledged send for this long, then gives it up visibly.
+pub const REPEAT_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
+/// A client's inbox remembers ids for this long: longer than anything lives on the server.
+pub const INBOX_AGE_MAX: Duration = Duration::from_secs(35 * 24 * 3600);

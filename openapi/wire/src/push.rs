@@ -1,0 +1,43 @@
+//! Pushes: what an edge sends without being asked.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::Priority;
+
+/// The `senderPubkey` of system events.
+pub const SYSTEM: &str = "system";
+
+/// A message or an event for this session.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "type", rename = "push", rename_all = "camelCase")]
+pub struct Push {
+    /// The message's id; a random one for events.
+    pub message_id: String,
+    /// The mesh it belongs to.
+    pub mesh_id: String,
+    /// The key that the sender sealed with, or `system`.
+    pub sender_pubkey: String,
+    /// How urgent.
+    pub priority: Priority,
+    /// As sent; empty for events.
+    pub nonce: String,
+    /// As sent; empty for events.
+    pub ciphertext: String,
+    /// When it was stored, or the event happened: ISO 8601, UTC, milliseconds.
+    pub created_at: String,
+    /// Extension, for multicasts to peers with cap `ack`: what they were sent to (`*`, `@group`).
+    /// It is how a client of ours knows that the body is not sealed although the sender, an old
+    /// client, gave it a nonce.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_spec: Option<String>,
+    /// `system` for events; absent for messages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subtype: Option<String>,
+    /// The event's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<String>,
+    /// What the event says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_data: Option<Value>,
+}

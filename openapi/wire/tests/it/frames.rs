@@ -1,0 +1,257 @@
+//! Every recorded frame is read and written back as it was.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use skein_wire::{Message, encode, hello, messaging, presence, push};
+
+use crate::golden::{self, Sender, rewrite};
+
+/// The fields without which a frame is none; a `type` is always one.
+///
+/// Three more may be absent, and are then written as something: see [`filled_in`].
+const REQUIRED: &[(&str, &[&str])] = &[
+    ("ack", &["id", "messageId", "queued"]),
+    ("error", &["code", "message"]),
+    (
+        "hello",
+        &["meshId", "memberId", "pubkey", "sessionId", "pid", "cwd", "timestamp", "signature"],
+    ),
+    ("hello_ack", &["presenceId", "memberDisplayName"]),
+    ("join_group", &["name"]),
+    ("leave_group", &["name"]),
+    ("list_peers", &[]),
+    ("message_status", &["messageId"]),
+    ("message_status_result", &["messageId", "targetSpec", "delivered", "recipients"]),
+    ("peers_list", &["peers"]),
+    (
+        "push",
+        &["messageId", "meshId", "senderPubkey", "priority", "nonce", "ciphertext", "createdAt"],
+    ),
+    ("received", &["messageIds"]),
+    ("send", &["targetSpec", "priority", "nonce", "ciphertext"]),
+    ("set_profile", &[]),
+    ("set_stats", &["stats"]),
+    ("set_status", &["status"]),
+    ("set_summary", &[]),
+    ("set_visible", &["visible"]),
+];
+
+/// Fields that may be absent when read and are always there when written, and as what.
+fn filled_in() -> [(&'static str, &'static str, Value); 3] {
+    [
+        ("hello_ack", "services", json!([])),
+        ("message_status_result", "deliveredAt", Value::Null),
+        ("set_summary", "summary", json!("")),
+    ]
+}
+
+/// What the reference sends as `push` without being asked by a peer's message.
+const EVENTS: &[&str] = &[
+    "peer_joined",
+    "peer_returned",
+    "peer_left",
+    "peer_visible",
+    "peer_hidden",
+    "tick",
+    "watch_triggered",
+    "mcp_registered",
+    "mcp_unregistered",
+    "mcp_restored",
+    "mcp_deployed",
+    "mcp_undeployed",
+    "mcp_scope_changed",
+];
+
+fn value(frame: &str) -> Value {
+    serde_json::from_str(frame).unwrap()
+}
+
+#[test]
+fn every_frame_is_written_back_as_it_was() {
+    for (_, from, label, frame) in golden::frames() {
+        let written = rewrite(from, &frame.to_string()).unwrap_or_else(|e| panic!("{label}: {e}"));
+
+        assert_eq!(value(&written), frame, "{label}");
+    }
+}
+
+#[test]
+fn every_type_has_a_minimal_and_a_full_frame_of_its_own_type() {
+    let ours: BTreeSet<&str> = Message::types().chain([hello::TYPE]).collect();
+    let all = golden::all();
+
+    for golden in &all {
+        for name in ["minimal", "full"] {
+            assert!(golden.frames.contains_key(name), "{}.json has no `{name}`", golden.kind);
+        }
+        for (name, frame) in &golden.frames {
+            assert_eq!(frame["type"], *golden.kind, "{}.json, `{name}`", golden.kind);
+        }
+        let from = if ours.contains(&*golden.kind) { Sender::Peer } else { Sender::Edge };
+        assert_eq!(golden.from, from, "{}.json", golden.kind);
+    }
+    let recorded: BTreeSet<&str> = all.iter().map(|golden| &*golden.kind).collect();
+    let missing: Vec<_> = ours.difference(&recorded).collect();
+    assert!(missing.is_empty(), "no golden frames of {missing:?}");
+    let listed: BTreeSet<&str> = REQUIRED.iter().map(|(kind, _)| *kind).collect();
+    assert_eq!(recorded, listed, "the files and the table of required fields name the same types");
+}
+
+#[test]
+fn every_system_event_has_a_frame() {
+    let push = golden::all().into_iter().find(|golden| golden.kind == "push").unwrap();
+    let mut unseen: BTreeSet<&str> = EVENTS.iter().copied().collect();
+
+    for (name, frame) in &push.frames {
+        if frame["subtype"] != push::SYSTEM {
+            continue;
+        }
+        let event = frame["event"].as_str().unwrap();
+        unseen.remove(event);
+        assert!(EVENTS.contains(&event), "{name}: the contract has no event `{event}`");
+        assert_eq!(frame["senderPubkey"], push::SYSTEM, "{name}");
+        assert_eq!((&frame["nonce"], &frame["ciphertext"]), (&json!(""), &json!("")), "{name}");
+        assert!(frame["eventData"].is_object(), "{name}");
+        if event.starts_with("peer_") {
+            assert!(frame["eventData"]["name"].is_string(), "{name}: clients read `name`");
+        }
+    }
+
+    assert!(unseen.is_empty(), "no frames of {unseen:?}");
+}
+
+#[test]
+fn exactly_the_required_fields_are_required_and_absent_ones_stay_absent() {
+    for golden in golden::all() {
+        let (_, required) = REQUIRED.iter().find(|(kind, _)| *kind == golden.kind).unwrap();
+        for (name, frame) in &golden.frames {
+            for field in frame.as_object().unwrap().keys().filter(|field| *field != "type") {
+                let label = format!("{}/{name} without {field}", golden.kind);
+                let mut without = frame.clone();
+                without.as_object_mut().unwrap().remove(field);
+
+                let written = rewrite(golden.from, &without.to_string());
+
+                if required.contains(&&**field) {
+                    let error = written.expect_err(&label);
+                    assert!(
+                        error.contains(&format!("missing field `{field}`")),
+                        "{label}: {error}"
+                    );
+                    continue;
+                }
+                let written = value(&written.unwrap_or_else(|e| panic!("{label}: {e}")));
+                for (kind, field, filled) in filled_in() {
+                    if kind == golden.kind && without.get(field).is_none() {
+                        without[field] = filled;
+                    }
+                }
+                assert_eq!(written, without, "{label}");
+            }
+        }
+    }
+}
+
+#[test]
+fn null_is_written_only_where_the_contract_says_null() {
+    fn nulls(value: &Value, path: &str, found: &mut BTreeSet<String>) {
+        match value {
+            Value::Null => drop(found.insert(path.to_owned())),
+            Value::Array(items) => items.iter().for_each(|item| nulls(item, path, found)),
+            Value::Object(fields) => {
+                fields.iter().for_each(|(key, item)| nulls(item, &format!("{path}.{key}"), found))
+            }
+            _ => (),
+        }
+    }
+    // What a peer or a hook posted is passed on as it came.
+    let verbatim = [".stats.", ".eventData."];
+    let mut found = BTreeSet::new();
+
+    for (kind, from, _, frame) in golden::frames() {
+        nulls(&value(&rewrite(from, &frame.to_string()).unwrap()), &kind, &mut found);
+    }
+
+    found.retain(|path| verbatim.iter().all(|part| !path.contains(part)));
+    let expected = ["message_status_result.deliveredAt", "peers_list.peers.summary"];
+    assert_eq!(found, expected.map(String::from).into());
+}
+
+#[test]
+fn unknown_fields_are_ignored() {
+    let extra = json!({
+        "aFieldOfTomorrow": {"nested": [1, null, {"deep": true}]}, "seq": 7, "x-y": null, "": "",
+    });
+    for (_, from, label, frame) in golden::frames() {
+        let mut more = frame.clone();
+        more.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+
+        let written = rewrite(from, &more.to_string()).unwrap_or_else(|e| panic!("{label}: {e}"));
+
+        assert_eq!(value(&written), frame, "{label}");
+    }
+}
+
+#[test]
+fn the_order_of_fields_is_irrelevant() {
+    for (_, from, label, frame) in golden::frames() {
+        let fields = frame.as_object().unwrap();
+        let mut parts: Vec<String> =
+            fields.iter().map(|(key, value)| format!("{}:{value}", json!(key))).collect();
+        for _ in 0..parts.len() {
+            parts.rotate_left(1);
+            let mut reversed = parts.clone();
+            reversed.reverse();
+            for shuffled in [&parts, &reversed] {
+                let shuffled = format!("{{ {} }}", shuffled.join(" ,\n"));
+
+                let written = rewrite(from, &shuffled).unwrap_or_else(|e| panic!("{label}: {e}"));
+
+                assert_eq!(value(&written), frame, "{label}: {shuffled}");
+            }
+        }
+    }
+}
+
+#[test]
+fn extensions_are_absent_unless_given() {
+    let ack = messaging::Ack::of_request(None);
+    let nobody = presence::PeersList { peers: Vec::new() };
+
+    let (ack, nobody) = (encode(&ack, None), encode(&nobody, Some("r1")));
+
+    let expected = json!({"type": "ack", "id": "", "messageId": "", "queued": false});
+    assert_eq!(value(&ack), expected);
+    assert_eq!(value(&nobody), json!({"type": "peers_list", "peers": [], "_reqId": "r1"}));
+}
+
+#[test]
+fn whole_counters_are_written_without_a_fraction() {
+    let ack = r#"{"type":"hello_ack","presenceId":"P","memberDisplayName":"Ann","services":[],
+        "restoredStats":{"messagesIn":1.0,"messagesOut":2.5,"toolCalls":1e3,"errors":-0.0}}"#;
+
+    let written = rewrite(Sender::Edge, ack).unwrap();
+
+    let counters = r#"{"messagesIn":1,"messagesOut":2.5,"toolCalls":1000,"errors":0}"#;
+    assert!(written.contains(counters), "{written}");
+}
+
+#[test]
+fn the_head_of_a_hello_is_read_whatever_the_rest_is() {
+    let deep = "[".repeat(1000) + &"]".repeat(1000);
+    for (frame, mesh, timestamp) in [
+        (r#"{"type":"hello"}"#, None, None),
+        (r#"{"meshId":"M","timestamp":1.5e3,"pid":"x"}"#, Some("M"), Some(1500.0)),
+        (r#"{"meshId":7,"timestamp":"1700000000000"}"#, None, None),
+        (r#"{"meshId":null,"timestamp":null}"#, None, None),
+        (r#"{"meshId":"M","timestamp":1e400}"#, Some("M"), None),
+        (r#"{"meshId":"M","timestamp":-7,"cwd":1e400}"#, Some("M"), Some(-7.0)),
+        (&format!(r#"{{"meshId":{deep},"timestamp":{deep}}}"#), None, None),
+        (r#"{"meshId":{"a":[]},"timestamp":[1]}"#, None, None),
+    ] {
+        let head: hello::Head = serde_json::from_str(frame).unwrap();
+
+        assert_eq!((head.mesh_id.as_deref(), head.timestamp), (mesh, timestamp), "{frame}");
+    }
+}

@@ -1,0 +1,173 @@
+//! The limits as they are documented, and what they must be to each other.
+//!
+//! A limit is a promise to whoever plans with it: one that is added, dropped or changed has to be
+//! changed here too, and in the documents that name it.
+
+use std::{collections::BTreeSet, fs, path::Path, time::Duration};
+
+use skein_wire::limit::*;
+
+const KIB: u128 = 1024;
+const MIB: u128 = 1024 * KIB;
+const HOUR: u64 = 3600;
+
+/// A limit's number: what it counts, or its milliseconds.
+trait Figure {
+    fn figure(self) -> u128;
+}
+
+impl Figure for usize {
+    fn figure(self) -> u128 {
+        self as u128
+    }
+}
+
+impl Figure for u32 {
+    fn figure(self) -> u128 {
+        self.into()
+    }
+}
+
+impl Figure for i64 {
+    fn figure(self) -> u128 {
+        self.try_into().unwrap()
+    }
+}
+
+impl Figure for Duration {
+    fn figure(self) -> u128 {
+        self.as_millis()
+    }
+}
+
+fn seconds(seconds: u64) -> u128 {
+    Duration::from_secs(seconds).as_millis()
+}
+
+macro_rules! table {
+    ($($name:ident $documented:expr,)+) => {
+        vec![$((stringify!($name), Figure::figure($name), $documented)),+]
+    };
+}
+
+/// Name, value in the code, value in the documents.
+fn table() -> Vec<(&'static str, u128, u128)> {
+    table! {
+        FRAME_BYTES_MAX 4 * MIB,
+        CIPHERTEXT_BYTES_MAX MIB,
+        NONCE_BYTES_MAX 128,
+        TARGET_BYTES_MAX 129,
+        ID_BYTES_MAX 256,
+        ERROR_DETAIL_BYTES_MAX 256,
+        RECEIVED_IDS_MAX 1024,
+        DISPLAY_NAME_CHARS_MAX 128,
+        GROUP_BYTES_MAX 128,
+        ROLE_BYTES_MAX 128,
+        GROUPS_MAX 64,
+        SUMMARY_BYTES_MAX 4 * KIB,
+        PROFILE_BYTES_MAX 16 * KIB,
+        STATS_BYTES_MAX 4 * KIB,
+        HELLO_TEXT_BYTES_MAX 4 * KIB,
+        PEERS_PER_MESH_MAX 1000,
+        HELLO_SKEW seconds(60),
+        HELLO_MEMORY seconds(120),
+        HELLO_DEADLINE seconds(10),
+        HELLO_AGE_MAX seconds(4),
+        HELLOS_WAITING_MAX 8192,
+        HELLO_BATCH_MAX 256,
+        BATCH_MESSAGES_MAX 512,
+        BATCH_BYTES_MAX MIB,
+        SENDS_PER_SECOND 5000,
+        SENDS_BURST 10_000,
+        WINDOW_MAX 256,
+        PAGE_MAX 256,
+        WINDOW_STUCK seconds(60),
+        UNWRITTEN_BYTES_MAX 16 * MIB,
+        BEHIND_MAX 10_000,
+        MAILBOX_MESSAGES_MAX 10_000,
+        MAILBOX_BYTES_MAX 64 * MIB,
+        MESH_HELD_BYTES_MAX 1024 * MIB,
+        CATCH_UP_MAX 1000,
+        CATCH_UP_AGE seconds(24 * HOUR),
+        DELIVERY_AGE_MAX seconds(30 * 24 * HOUR),
+        SESSION_AGE_MAX seconds(30 * 24 * HOUR),
+        FRESH seconds(60),
+        LOOK_INTERVAL seconds(2),
+        NOTIFY_BYTES_MAX 7900,
+        PING_INTERVAL seconds(30),
+        PONG_DEADLINE seconds(75),
+        GRACE seconds(20),
+        PRESENCE_EVENTS_PER_SECOND 50,
+        WORKING_AGE_MAX seconds(600),
+        DATABASE_AWAY_MAX seconds(60),
+        BEAT_INTERVAL seconds(5),
+        BEAT_STILL_MAX seconds(15),
+        BEAT_READ_MAX seconds(3),
+        HTTP_BODY_BYTES_MAX 65_536,
+        HOOKS_PER_MINUTE 30,
+        HOOK_PENDING seconds(10),
+        SOCKETS_MAX 50_000,
+        OUTBOUND_MAX 100,
+        PUSHES_MAX 500,
+        REPEAT_AGE_MAX seconds(24 * HOUR),
+        INBOX_AGE_MAX seconds(35 * 24 * HOUR),
+    }
+}
+
+#[test]
+fn every_limit_is_what_the_documents_say() {
+    for (name, limit, documented) in table() {
+        assert_eq!(limit, documented, "{name}");
+    }
+}
+
+#[test]
+fn every_limit_stands_in_the_table_and_says_why() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/limit.rs");
+    let text = fs::read_to_string(file).unwrap();
+    let listed: BTreeSet<&str> = table().iter().map(|(name, ..)| *name).collect();
+    let mut above = "";
+    let mut declared = BTreeSet::new();
+
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("pub const ") {
+            let name = rest.split(':').next().unwrap();
+            assert!(above.starts_with("/// "), "{name} has no comment");
+            assert!(declared.insert(name), "{name} stands twice");
+        }
+        above = line;
+    }
+
+    assert_eq!(declared, listed);
+}
+
+#[test]
+fn limits_fit_each_other() {
+    let rest_of_frame = 64 * 1024;
+    let client_gives_up = Duration::from_secs(5);
+    let client_is_back = Duration::from_secs(7);
+    for (fits, why) in [
+        (CIPHERTEXT_BYTES_MAX + rest_of_frame < FRAME_BYTES_MAX, "the largest body fits a frame"),
+        (RECEIVED_IDS_MAX * (ID_BYTES_MAX + 3) < FRAME_BYTES_MAX, "so does the longest `received`"),
+        (FRAME_BYTES_MAX >= 2 * 1024 * 1024, "the contract asks for at least 2 MiB"),
+        (FRAME_BYTES_MAX <= UNWRITTEN_BYTES_MAX, "one frame never closes the socket it is for"),
+        (TARGET_BYTES_MAX >= 64, "a key of 64 characters is a target"),
+        (HELLO_MEMORY >= 2 * HELLO_SKEW, "a hello that is forgotten is too old to be said again"),
+        (HELLO_AGE_MAX < client_gives_up, "no work is done for a client that has left"),
+        (HELLO_AGE_MAX < HELLO_DEADLINE, "a hello is dropped before its socket is"),
+        (HELLO_BATCH_MAX <= HELLOS_WAITING_MAX, "a batch of hellos can be waiting"),
+        (BATCH_BYTES_MAX >= CIPHERTEXT_BYTES_MAX, "a batch has room for any one message"),
+        (SENDS_BURST >= SENDS_PER_SECOND, "a second's sends fit the bucket"),
+        (PONG_DEADLINE > 2 * PING_INTERVAL, "two pings may go unanswered"),
+        (GRACE > client_is_back, "the reference's client comes back after 1, 3 and 7 s"),
+        (NOTIFY_BYTES_MAX < 8000, "PostgreSQL refuses a payload of 8000 bytes"),
+        (BEAT_STILL_MAX > 2 * BEAT_INTERVAL, "a node may miss a beat"),
+        (BEAT_READ_MAX < BEAT_INTERVAL, "a worker sees every beat"),
+        (FRESH > LOOK_INTERVAL, "a fresh row is found by a look"),
+        (INBOX_AGE_MAX > DELIVERY_AGE_MAX, "no message outlives what its recipient remembers"),
+        (INBOX_AGE_MAX > REPEAT_AGE_MAX, "no repeat does either"),
+        (SESSION_AGE_MAX >= DELIVERY_AGE_MAX, "no mailbox goes before its mail"),
+    ] {
+        assert!(fits, "{why}");
+    }
+}

@@ -1,0 +1,88 @@
+//! How the data layer fails.
+
+use tokio_postgres::error::SqlState;
+
+/// What a dead node is told; a pool passes it on as text.
+const FENCED: &str = "this node was declared dead; it must start again under a new id";
+
+/// A statement that did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database refused or the connection broke.
+    #[error("database")]
+    Postgres(#[from] tokio_postgres::Error),
+
+    /// No connection could be had.
+    #[error("no database connection")]
+    Pool(#[from] deadpool_postgres::PoolError),
+
+    /// A migration could not be applied.
+    #[error("migration")]
+    Migration(#[from] Box<refinery::Error>),
+
+    /// The settings are not usable.
+    #[error("{0}")]
+    Settings(String),
+
+    /// The node that this connection belongs to is no longer alive.
+    #[error("{FENCED}")]
+    Fenced,
+}
+
+/// What the data layer returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// The SQLSTATE, where the server gave one.
+    pub fn state(&self) -> Option<&SqlState> {
+        match self {
+            Self::Postgres(error) => error.code(),
+            Self::Pool(deadpool_postgres::PoolError::Backend(error)) => error.code(),
+            _ => None,
+        }
+    }
+
+    /// Whether the same transaction may succeed if it is run again: 40001 and 40P01.
+    pub fn is_retriable(&self) -> bool {
+        matches!(
+            self.state(),
+            Some(&SqlState::T_R_SERIALIZATION_FAILURE | &SqlState::T_R_DEADLOCK_DETECTED)
+        )
+    }
+
+    /// Whether a unique constraint was in the way.
+    pub fn is_conflict(&self) -> bool {
+        self.state() == Some(&SqlState::UNIQUE_VIOLATION)
+    }
+
+    /// Whether the node that asked is no longer alive, so that it gets no connection any more.
+    pub fn is_fenced(&self) -> bool {
+        match self {
+            Self::Fenced => true,
+            Self::Pool(deadpool_postgres::PoolError::PostCreateHook(error)) => {
+                error.to_string().contains(FENCED)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the connection, or the server, is gone, so that the outcome is not known.
+    pub fn is_connection(&self) -> bool {
+        match self {
+            Self::Postgres(error) => connection_lost(error),
+            Self::Pool(deadpool_postgres::PoolError::Backend(error)) => connection_lost(error),
+            Self::Pool(_) => !self.is_fenced(),
+            Self::Migration(_) | Self::Settings(_) | Self::Fenced => false,
+        }
+    }
+}
+
+fn connection_lost(error: &tokio_postgres::Error) -> bool {
+    // Class 57 operator intervention (shutdown, crash), class 08 connection, 53300 too many.
+    let code = error.code().map(SqlState::code);
+    error.is_closed()
+        || code.is_none()
+        || code.is_some_and(|c| {
+            c.starts_with("57P") || c.starts_with("08") || c == SqlState::TOO_MANY_CONNECTIONS.code()
+        })
+}

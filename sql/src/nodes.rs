@@ -1,0 +1,107 @@
+//! Nodes: the running edges and workers, and what proves that one is dead.
+//!
+//! A node is `alive` until it drains, or until a worker saw its beat stand still: then it is `dead`,
+//! `fenced` once no backend of it is left, and `swept` once its presences are ended. Every
+//! connection of a node enters its row first, guarded by `state`, so a dead node gets none.
+
+use skein_wire::limit;
+
+use crate::{Error, GenericClient, Result, statement::statements};
+
+statements! {
+    CREATE = "
+        insert into node (kind, region, url)
+        values ($1, $2, $3)
+        returning id";
+
+    REGISTER_BACKEND = "
+        update node
+           set pids = pids || pg_backend_pid(),
+               starts = starts || (select backend_start from pg_stat_activity
+                                    where pid = pg_backend_pid())
+         where id = $1 and state in ('alive', 'draining')";
+
+    BEAT = "
+        update node
+           set beat = beat + 1
+         where id = $1 and state in ('alive', 'draining')";
+
+    DRAIN = "
+        update node
+           set state = 'draining'
+         where id = $1 and state = 'alive'";
+
+    RETIRE = "
+        update node
+           set state = 'dead', dead_at = now()
+         where id = $1 and state in ('alive', 'draining')";
+
+    EDGES = "
+        select url
+          from node
+         where kind = 'edge' and state = 'alive' and url is not null
+         order by id desc
+         limit 16";
+}
+
+/// What a node's connections are called in `pg_stat_activity`.
+pub fn application_name(node: i32) -> String {
+    format!("skein-node-{node}")
+}
+
+/// The channel that a node listens on.
+pub fn channel(node: i32) -> String {
+    format!("node_{node}")
+}
+
+/// Enters a node and returns its id.
+pub async fn create(
+    db: &impl GenericClient,
+    kind: &str,
+    region: &str,
+    url: Option<&str>,
+) -> Result<i32> {
+    Ok(db.query_one(CREATE, &[&kind, &region, &url]).await?.get("id"))
+}
+
+/// Enters this connection in its node's row; the first statement of every connection.
+///
+/// # Errors
+/// [`Error::Fenced`] when the node is no longer alive.
+pub async fn register_backend(db: &impl GenericClient, node: i32) -> Result<()> {
+    match db.execute(REGISTER_BACKEND, &[&node]).await? {
+        0 => Err(Error::Fenced),
+        _ => Ok(()),
+    }
+}
+
+/// Bumps the beat, every [`limit::BEAT_INTERVAL`].
+///
+/// # Errors
+/// [`Error::Fenced`] when the node is no longer alive.
+pub async fn beat(db: &impl GenericClient, node: i32) -> Result<()> {
+    match db.execute(BEAT, &[&node]).await? {
+        0 => Err(Error::Fenced),
+        _ => Ok(()),
+    }
+}
+
+/// Says that the node takes no new peers.
+pub async fn drain(db: &impl GenericClient, node: i32) -> Result<()> {
+    db.execute(DRAIN, &[&node]).await?;
+    Ok(())
+}
+
+/// Says that the node has stopped; what it left behind is swept as if it had died.
+pub async fn retire(db: &impl GenericClient, node: i32) -> Result<()> {
+    db.execute(RETIRE, &[&node]).await?;
+    Ok(())
+}
+
+/// Where the edges are reached, newest first, at most 16.
+pub async fn edges(db: &impl GenericClient) -> Result<Vec<String>> {
+    let edges = db.prepare_cached(EDGES).await?;
+    Ok(db.query(&edges, &[]).await?.iter().map(|row| row.get("url")).collect())
+}
+
+const _: () = assert!(limit::BEAT_INTERVAL.as_secs() * 2 < limit::BEAT_STILL_MAX.as_secs());

@@ -1,0 +1,307 @@
+//! Serving: pages of what a session has not yet been sent, bodies, and the looks that find what no
+//! notification announced. See delivery.md 5.
+
+use jiff::{Timestamp, ToSpan, tz::TimeZone};
+use skein_wire::limit;
+use uuid::Uuid;
+
+use crate::{GenericClient, Result, statement::statements};
+
+statements! {
+    PAGE = "
+        select q.session, d.seq, d.recipient, d.at, d.bytes
+          from unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::bigint[])
+               as q(session, member, class, rows)
+          cross join lateral (
+               select x.seq, x.recipient, x.at, x.bytes
+                 from ((select seq, recipient, at, bytes
+                          from delivery
+                         where recipient = q.session and class <= q.class
+                         order by seq
+                         limit q.rows)
+                       union all
+                       (select seq, recipient, at, bytes
+                          from delivery
+                         where recipient = q.member and class <= q.class and offered = q.session
+                         order by seq
+                         limit q.rows)) x
+                order by x.seq
+                limit q.rows) d
+         order by q.session, d.seq";
+
+    BODIES = "
+        select seq, mesh, message_id, sender, sender_key, target, priority, nonce, ciphertext, kind,
+               at, subtype, xid::text::bigint as xid
+          from message
+         where at >= $1 and at < $2 and seq = any($3)";
+
+    HELD_BODIES = "
+        select seq, mesh, message_id, sender, sender_key, target, priority, nonce, ciphertext, kind,
+               at, subtype, xid::text::bigint as xid
+          from message_held
+         where seq = any($1)";
+
+    HORIZON = "
+        select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as xmin";
+
+    LOOK = "
+        with gone as (
+            select 0 as id
+            union all
+            select n.id from node n where n.state in ('dead', 'fenced', 'swept'))
+        select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as xmin,
+               d.seq, d.recipient, d.offered, d.node
+          from (select 1) one
+          left join lateral (
+               select d.seq, d.recipient, d.offered, d.node
+                 from delivery d
+                where d.node = $1 and d.xid >= $2::text::xid8
+               union all
+               select d.seq, d.recipient, d.offered, d.node
+                 from gone g
+                 join delivery d on d.node = g.id and d.xid >= $2::text::xid8
+                where exists (select from presence p
+                               where p.node = $1
+                                 and (p.session = d.recipient
+                                      or (p.member = d.recipient and p.inbox)))
+               limit $3) d on true";
+
+    LOG = "
+        select seq, mesh, message_id, sender, sender_key, target, priority, nonce, ciphertext, kind,
+               at, subtype, xid::text::bigint as xid
+          from message
+         where mesh = any($1) and kind = 1 and xid >= $2::text::xid8
+           and at > now() - interval '1 day' and seq > $4
+         order by seq
+         limit $3";
+
+    CATCH_UP = "
+        select seq, mesh, message_id, sender, sender_key, target, priority, nonce, ciphertext, kind,
+               at, subtype, xid::text::bigint as xid
+          from message
+         where mesh = $1 and kind = 1 and xid >= $2::text::xid8
+           and at > now() - $3::float8 * interval '1 s'
+           and sender <> $4 and target = any($5)
+         order by seq desc
+         limit $6";
+
+    CATCH_UP_COUNT = "
+        select count(*) as n
+          from message
+         where mesh = $1 and kind = 1 and xid >= $2::text::xid8
+           and at > now() - $3::float8 * interval '1 s'
+           and sender <> $4 and target = any($5)";
+}
+
+/// What a session asks for: its own rows and those offered to it.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask {
+    /// The session's mailbox.
+    pub session: i64,
+    /// Its member's mailbox, when it takes its member's mail.
+    pub member: Option<i64>,
+    /// Whether it takes more than `now`.
+    pub everything: bool,
+    /// At most this many.
+    pub rows: i64,
+}
+
+/// A row of work, without its body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// The session it is for now.
+    pub session: i64,
+    /// The message.
+    pub seq: i64,
+    /// The mailbox it was sent to.
+    pub recipient: i64,
+    /// When it was stored, which names its partition.
+    pub at: Timestamp,
+    /// The size of its body.
+    pub bytes: i32,
+}
+
+/// A message as it was stored.
+#[derive(Debug, Clone)]
+pub struct Body {
+    /// Its number.
+    pub seq: i64,
+    /// The mesh's number.
+    pub mesh: i64,
+    /// Its id.
+    pub message_id: Uuid,
+    /// The sender's mailbox.
+    pub sender: i64,
+    /// The key that the sender sealed with.
+    pub sender_key: String,
+    /// What it was sent to.
+    pub target: String,
+    /// 0 now, 1 next, 2 low.
+    pub priority: i16,
+    /// As sent.
+    pub nonce: String,
+    /// As sent.
+    pub ciphertext: String,
+    /// Whether it is a multicast.
+    pub multicast: bool,
+    /// When it was stored.
+    pub at: Timestamp,
+    /// `reminder` and the like.
+    pub subtype: Option<String>,
+    /// The transaction that stored it.
+    pub xid: i64,
+}
+
+/// What a look found.
+#[derive(Debug, Default)]
+pub struct Look {
+    /// The snapshot's xmin: the next look starts there, when this one was not cut.
+    pub xmin: i64,
+    /// Rows: seq, recipient, the session it is offered to, and the node that was told.
+    pub rows: Vec<(i64, i64, Option<i64>, i32)>,
+    /// Whether there may be more than these.
+    pub cut: bool,
+}
+
+/// The lowest unsettled rows of each session, by session and seq.
+pub async fn pages(db: &impl GenericClient, asks: &[Ask]) -> Result<Vec<Head>> {
+    let sessions: Vec<i64> = asks.iter().map(|a| a.session).collect();
+    let members: Vec<Option<i64>> = asks.iter().map(|a| a.member).collect();
+    let classes: Vec<i16> = asks.iter().map(|a| i16::from(a.everything)).collect();
+    let rows: Vec<i64> = asks.iter().map(|a| a.rows).collect();
+    let page = db.prepare_cached(PAGE).await?;
+    let rows = db.query(&page, &[&sessions, &members, &classes, &rows]).await?;
+    Ok(rows
+        .iter()
+        .map(|row| Head {
+            session: row.get("session"),
+            seq: row.get("seq"),
+            recipient: row.get("recipient"),
+            at: row.get("at"),
+            bytes: row.get("bytes"),
+        })
+        .collect())
+}
+
+/// The bodies of these messages, named by number and time; a read names the day's partition, and
+/// what is not there any more is held aside.
+pub async fn bodies(
+    db: &impl GenericClient,
+    wanted: &[(i64, Timestamp)],
+) -> Result<Vec<Body>> {
+    let mut found = Vec::with_capacity(wanted.len());
+    let read = db.prepare_cached(BODIES).await?;
+    let mut days: Vec<(Timestamp, Vec<i64>)> = Vec::new();
+    for &(seq, at) in wanted {
+        let day = day_of(at);
+        match days.iter_mut().find(|(d, _)| *d == day) {
+            Some((_, seqs)) => seqs.push(seq),
+            None => days.push((day, vec![seq])),
+        }
+    }
+    for (day, seqs) in &days {
+        let next = *day + 24.hours();
+        found.extend(db.query(&read, &[day, &next, seqs]).await?.iter().map(body));
+    }
+    if found.len() < wanted.len() {
+        let missing: Vec<i64> = wanted
+            .iter()
+            .map(|w| w.0)
+            .filter(|seq| !found.iter().any(|b: &Body| b.seq == *seq))
+            .collect();
+        let held = db.prepare_cached(HELD_BODIES).await?;
+        found.extend(db.query(&held, &[&missing]).await?.iter().map(body));
+    }
+    Ok(found)
+}
+
+/// The beginning of the UTC day of a moment: the lower bound of its partition.
+fn day_of(at: Timestamp) -> Timestamp {
+    at.to_zoned(TimeZone::UTC)
+        .start_of_day()
+        .expect("every UTC day of a stored message has a start")
+        .timestamp()
+}
+
+fn body(row: &tokio_postgres::Row) -> Body {
+    Body {
+        seq: row.get("seq"),
+        mesh: row.get("mesh"),
+        message_id: row.get("message_id"),
+        sender: row.get("sender"),
+        sender_key: row.get("sender_key"),
+        target: row.get("target"),
+        priority: row.get("priority"),
+        nonce: row.get("nonce"),
+        ciphertext: row.get("ciphertext"),
+        multicast: row.get::<_, i16>("kind") == 1,
+        at: row.get("at"),
+        subtype: row.get("subtype"),
+        xid: row.get("xid"),
+    }
+}
+
+/// The xmin of a snapshot taken now.
+pub async fn horizon(db: &impl GenericClient) -> Result<i64> {
+    let horizon = db.prepare_cached(HORIZON).await?;
+    Ok(db.query_one(&horizon, &[]).await?.get("xmin"))
+}
+
+/// The rows whose `node` or `offered` changed at or after `since` (an xid): those of `node`, and
+/// those of nobody, or of a node that is not alive, for a session of `node`.
+pub async fn look(db: &impl GenericClient, node: i32, since: i64, rows: i64) -> Result<Look> {
+    let look = db.prepare_cached(LOOK).await?;
+    let found = db.query(&look, &[&node, &since.to_string(), &rows]).await?;
+    let mut look = Look::default();
+    for row in &found {
+        look.xmin = row.get("xmin");
+        if let Some(seq) = row.get::<_, Option<i64>>("seq") {
+            look.rows.push((seq, row.get("recipient"), row.get("offered"), row.get("node")));
+        }
+    }
+    look.cut = i64::try_from(look.rows.len()).is_ok_and(|n| n >= rows);
+    Ok(look)
+}
+
+/// The multicasts of these meshes stored at or after `since` (an xid), oldest first, `rows` of them.
+///
+/// `after` pages through one look: what commits late with a lower number is found by the next look,
+/// by its transaction.
+pub async fn log(
+    db: &impl GenericClient,
+    meshes: &[i64],
+    since: i64,
+    after: i64,
+    rows: i64,
+) -> Result<Vec<Body>> {
+    let log = db.prepare_cached(LOG).await?;
+    let found = db.query(&log, &[&meshes, &since.to_string(), &rows, &after]).await?;
+    Ok(found.iter().map(body).collect())
+}
+
+/// What a returning session missed: the newest multicasts since its place for these targets, oldest
+/// first, and how many older ones are left out.
+pub async fn catch_up(
+    db: &impl GenericClient,
+    mesh: i64,
+    place: i64,
+    session: i64,
+    targets: &[String],
+) -> Result<(Vec<Body>, u64)> {
+    let catch_up = db.prepare_cached(CATCH_UP).await?;
+    let age = limit::CATCH_UP_AGE.as_secs_f64();
+    let place = place.to_string();
+    let most = i64::try_from(limit::CATCH_UP_MAX + 1).expect("a small constant");
+    let rows = db.query(&catch_up, &[&mesh, &place, &age, &session, &targets, &most]).await?;
+    let mut found: Vec<Body> = rows.iter().map(body).collect();
+    let mut left_out = 0;
+    if found.len() > limit::CATCH_UP_MAX {
+        found.truncate(limit::CATCH_UP_MAX);
+        let count = db.prepare_cached(CATCH_UP_COUNT).await?;
+        let row = db.query_one(&count, &[&mesh, &place, &age, &session, &targets]).await?;
+        left_out = u64::try_from(row.get::<_, i64>("n")).unwrap_or(0);
+        left_out = left_out.saturating_sub(found.len() as u64);
+    }
+    found.reverse();
+    Ok((found, left_out))
+}

@@ -1,0 +1,42 @@
+//! The list of every SQL text, so that a test can prepare them all.
+
+/// Declares a module's statements: constants, and `STATEMENTS`, which lists them by name.
+macro_rules! statements {
+    ($($(#[$doc:meta])* $name:ident = $text:expr;)+) => {
+        $($(#[$doc])* const $name: &str = $text;)+
+        pub(crate) const STATEMENTS: &[(&str, &str)] =
+            &[$((concat!(module_path!(), "::", stringify!($name)), $name)),+];
+    };
+}
+pub(crate) use statements;
+
+/// Every statement of the crate: its name and its text.
+pub fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
+    [
+        crate::invites::STATEMENTS,
+        crate::members::STATEMENTS,
+        crate::meshes::STATEMENTS,
+        crate::nodes::STATEMENTS,
+        crate::direct::STATEMENTS,
+        crate::duties::STATEMENTS,
+        crate::fence::STATEMENTS,
+        crate::sweep::STATEMENTS,
+        crate::sweep::departures::STATEMENTS,
+        crate::sweep::expiry::STATEMENTS,
+        crate::sweep::memory::STATEMENTS,
+        crate::sweep::nodes::STATEMENTS,
+        crate::nonces::STATEMENTS,
+        crate::partitions::STATEMENTS,
+        crate::tell::STATEMENTS,
+        crate::store::STATEMENTS,
+        crate::settle::STATEMENTS,
+        crate::sessions::STATEMENTS,
+        crate::serve::STATEMENTS,
+        crate::presence::STATEMENTS,
+        crate::messages::STATEMENTS,
+        crate::attach::STATEMENTS,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
+}

@@ -1,0 +1,121 @@
+//! Duties: a worker's buckets of one kind, and the loop that does what is due in them.
+//!
+//! Everything of a kind happens on one connection: it holds the locks, so a worker that lost them
+//! has also lost the means to act on them. When the number of workers changes, each gives away what
+//! is beyond its share and takes what is free.
+
+use std::{sync::Arc, time::Duration};
+
+use skein_sql::{
+    GenericClient, Settings,
+    duties::{self, Kind},
+};
+use tokio::time::{sleep, timeout};
+use tracing::{debug, info, warn};
+
+use crate::{Error, Result, life::Life, share::Share, sweep::Sweep};
+
+/// Between attempts to get a connection, or a seat that an older connection still has.
+const RETRY: Duration = Duration::from_millis(250);
+/// The longest sleep, should everything that wakes fail.
+const SLEEP_MAX: Duration = Duration::from_secs(60);
+/// For a connection to come up and register.
+const CONNECT_MAX: Duration = Duration::from_secs(10);
+
+/// What the kinds do. Each has `once`: do what is due in these buckets, and say when more is.
+enum Work {
+    Sweep(Sweep),
+}
+
+impl Work {
+    fn new(life: &Life, kind: Kind) -> Self {
+        match kind {
+            Kind::Sweep => Self::Sweep(Sweep::new(life.connector.clone(), life.ages)),
+        }
+    }
+
+    async fn once(&mut self, db: &impl GenericClient, buckets: &[i32]) -> Result<Duration> {
+        match self {
+            Self::Sweep(sweep) => sweep.once(db, buckets).await,
+        }
+    }
+}
+
+/// Does this kind until the life ends, then gives everything away.
+///
+/// # Errors
+/// When the node was declared dead, and nothing else.
+pub async fn run(life: Arc<Life>, kind: Kind) -> Result<()> {
+    while !life.stop.is_cancelled() {
+        match on_one_connection(&life, kind).await {
+            Ok(()) => (),
+            Err(error) if error.is_fenced() => return Err(error),
+            Err(error) => {
+                let (kind, error) = (kind.as_str(), error.chain());
+                warn!(kind, error, "the {kind} duty failed: {error}");
+                pause(&life, RETRY).await;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn on_one_connection(life: &Life, kind: Kind) -> Result<()> {
+    let connect = life.connector.connect(Settings::Ordinary);
+    let db = timeout(CONNECT_MAX, connect).await.map_err(|_| Error::Late)??;
+    while !duties::sit(&db, kind, life.node).await? {
+        pause(life, RETRY).await;
+        if life.stop.is_cancelled() {
+            return Ok(());
+        }
+    }
+    // Seen sooner, shared sooner.
+    life.look.notify_one();
+    let mut work = Work::new(life, kind);
+    let mut held: Vec<i32> = Vec::new();
+    let mut seats = life.seats.subscribe();
+    while !life.stop.is_cancelled() {
+        let share = seats.borrow_and_update().share(kind, life.node);
+        rebalance(&db, kind, &mut held, share).await?;
+        // What is missing from the share is still held by whoever has to give it.
+        let mut wait = if held.len() < share.n { life.timing.look } else { SLEEP_MAX };
+        if !held.is_empty() {
+            wait = wait.min(work.once(&db, &held).await?);
+        }
+        tokio::select! {
+            () = sleep(wait) => (),
+            () = life.wake(kind).notified() => (),
+            changed = seats.changed() => changed.expect("the life outlives its duties"),
+            () = life.stop.cancelled() => (),
+        }
+    }
+    Ok(duties::leave(&db).await?)
+}
+
+/// Gives what is beyond the share, or takes what is missing and free.
+async fn rebalance(
+    db: &impl GenericClient,
+    kind: Kind,
+    held: &mut Vec<i32>,
+    share: Share,
+) -> Result<()> {
+    let (name, n_before) = (kind.as_str(), held.len());
+    if n_before > share.n {
+        let surplus = held.split_off(share.n);
+        duties::give(db, kind, &surplus).await?;
+        info!(kind = name, n_held = share.n, "{name}: gave {} buckets away", surplus.len());
+    } else if n_before < share.n {
+        let missing = share.n - n_before;
+        held.extend(duties::take(db, kind, &share.candidates(held), missing).await?);
+        let (n_held, n_taken) = (held.len(), held.len() - n_before);
+        debug!(kind = name, n_held, n_taken, "{name}: took {n_taken} buckets");
+    }
+    Ok(())
+}
+
+async fn pause(life: &Life, time: Duration) {
+    tokio::select! {
+        () = sleep(time) => (),
+        () = life.stop.cancelled() => (),
+    }
+}

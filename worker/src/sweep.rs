@@ -1,0 +1,258 @@
+//! The sweep: when each of its chores is due.
+//!
+//! What waits for a moment, fenced nodes and departures, is looked for at every wake-up and slept
+//! for exactly. The rest happens now and then. Chores of single meshes are done by whoever holds
+//! their bucket, chores of everything by whoever holds the first.
+
+use std::{collections::HashMap, time::Duration};
+
+use skein_sql::{
+    Connector, GenericClient, Settings, nonces, partitions,
+    sweep::{self, departures::Departed},
+};
+use skein_wire::limit;
+use tokio::{task::JoinSet, time::Instant};
+use tracing::{error, info, warn};
+
+use crate::{Error, Result};
+
+/// Departures are stored a grace ahead, so nothing is found late by looking this often.
+const LOOK: Duration = Duration::from_secs(2);
+/// Something was due and is held by another at the moment.
+const HELD_UP: Duration = Duration::from_millis(100);
+/// Frames renew a status at most once a minute, so the last one may be that much younger.
+const FRAME_STEP: Duration = Duration::from_secs(60);
+/// The bucket of what belongs to no mesh.
+const GLOBAL: i32 = 0;
+
+/// How old things have to be before they are put away. Tests have smaller ones.
+#[derive(Debug, Clone, Copy)]
+pub struct Ages {
+    /// A session that lost its node departs after this.
+    pub grace: Duration,
+    /// A direct message that nobody collected.
+    pub delivery: Duration,
+    /// A session that was not seen.
+    pub session: Duration,
+    /// A hook's `working`.
+    pub working: Duration,
+    /// A hook that found no session.
+    pub hook: Duration,
+    /// A table of keys, before the other has its turn.
+    pub send_key: Duration,
+    /// The row of a node that was swept, kept for whoever asks what happened.
+    pub node: Duration,
+}
+
+impl Default for Ages {
+    fn default() -> Self {
+        Self {
+            grace: limit::GRACE,
+            delivery: limit::DELIVERY_AGE_MAX,
+            session: limit::SESSION_AGE_MAX,
+            working: limit::WORKING_AGE_MAX + FRAME_STEP,
+            hook: limit::HOOK_PENDING,
+            send_key: Duration::from_secs(3600),
+            node: Duration::from_secs(24 * 3600),
+        }
+    }
+}
+
+/// What happens now and then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Chore {
+    Statuses,
+    Sessions,
+    Deliveries,
+    Nonces,
+    Hooks,
+    Counts,
+    Keys,
+    Nodes,
+    Partitions,
+}
+
+impl Chore {
+    const ALL: [Self; 9] = [
+        // First: without partitions nothing can be stored.
+        Self::Partitions,
+        Self::Statuses,
+        Self::Sessions,
+        Self::Deliveries,
+        Self::Nonces,
+        Self::Hooks,
+        Self::Counts,
+        Self::Keys,
+        Self::Nodes,
+    ];
+
+    fn every(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Statuses => 15,
+            Self::Nonces | Self::Hooks => 30,
+            Self::Deliveries | Self::Sessions | Self::Counts | Self::Keys => 60,
+            Self::Nodes => 600,
+            Self::Partitions => 3600,
+        })
+    }
+
+    fn is_global(self) -> bool {
+        !matches!(self, Self::Statuses | Self::Sessions)
+    }
+}
+
+/// The sweep of one worker.
+pub struct Sweep {
+    connector: Connector,
+    ages: Ages,
+    /// When each chore was last done here.
+    done: HashMap<Chore, Instant>,
+    /// Events of the current second, by mesh.
+    told: (Option<Instant>, HashMap<i64, u32>),
+    /// Upkeep of partitions, which takes as long as it takes. It ends with this value.
+    upkeep: JoinSet<()>,
+}
+
+impl Sweep {
+    /// Nothing was done yet, so everything is due.
+    pub fn new(connector: Connector, ages: Ages) -> Self {
+        let (done, told) = (HashMap::new(), (None, HashMap::new()));
+        Self { connector, ages, done, told, upkeep: JoinSet::new() }
+    }
+
+    /// Does what is due in these buckets; returns when more will be.
+    ///
+    /// # Errors
+    /// When the connection is gone. Other failures are logged, and the chore is tried again later.
+    pub async fn once(&mut self, db: &impl GenericClient, buckets: &[i32]) -> Result<Duration> {
+        let look = sweep::look(db, buckets).await?;
+        let mut wait = LOOK;
+        for node in look.fenced {
+            wait = wait.min(self.node(db, node).await?);
+        }
+        match look.departure_in {
+            Some(Duration::ZERO) => wait = wait.min(self.departures(db, buckets).await?),
+            Some(later) => wait = wait.min(later),
+            None => (),
+        }
+        for chore in Chore::ALL {
+            wait = wait.min(self.chore(db, buckets, chore).await?);
+        }
+        Ok(wait)
+    }
+
+    async fn node(&self, db: &impl GenericClient, node: i32) -> Result<Duration> {
+        let swept = match sweep::nodes::sweep(db, node, self.ages.grace).await {
+            Ok(swept) => swept,
+            // Two workers, or a worker and an edge, wanted the same rows: the other was faster.
+            Err(error) if error.is_retriable() => return Ok(HELD_UP),
+            Err(error) => return Err(error.into()),
+        };
+        let (n_ended, n_moved) = (swept.n_ended, swept.n_moved);
+        if swept.is_done {
+            info!(node, n_ended, n_moved, "node {node} is swept");
+            return Ok(LOOK);
+        }
+        Ok(HELD_UP)
+    }
+
+    async fn departures(&mut self, db: &impl GenericClient, buckets: &[i32]) -> Result<Duration> {
+        let mut departed = sweep::departures::depart(db, buckets).await?;
+        let n_departed = departed.len();
+        departed.retain(|session| self.may_tell(session));
+        sweep::departures::announce(db, &departed).await?;
+        if n_departed > 0 {
+            info!(n_departed, n_told = departed.len(), "{n_departed} sessions have departed");
+        }
+        Ok(HELD_UP)
+    }
+
+    /// Whether the mesh may have one more event in this second.
+    fn may_tell(&mut self, session: &Departed) -> bool {
+        let now = Instant::now();
+        if self.told.0.is_none_or(|since| now - since >= Duration::from_secs(1)) {
+            self.told = (Some(now), HashMap::new());
+        }
+        let n_told = self.told.1.entry(session.mesh).or_default();
+        *n_told += 1;
+        *n_told <= limit::PRESENCE_EVENTS_PER_SECOND
+    }
+
+    /// Does a chore if it is due; returns when it is next.
+    async fn chore(
+        &mut self,
+        db: &impl GenericClient,
+        buckets: &[i32],
+        chore: Chore,
+    ) -> Result<Duration> {
+        if chore.is_global() && !buckets.contains(&GLOBAL) {
+            return Ok(chore.every());
+        }
+        let since = self.done.get(&chore).map(Instant::elapsed);
+        if let Some(rest) = since.and_then(|since| chore.every().checked_sub(since)) {
+            return Ok(rest.max(HELD_UP));
+        }
+        self.done.insert(chore, Instant::now());
+        if let Err(error) = self.perform(db, buckets, chore).await {
+            if error.is_connection() {
+                return Err(error);
+            }
+            let error = error.chain();
+            error!(?chore, error, "the chore {chore:?} failed: {error}");
+        }
+        Ok(chore.every())
+    }
+
+    async fn perform(
+        &mut self,
+        db: &impl GenericClient,
+        buckets: &[i32],
+        chore: Chore,
+    ) -> Result<()> {
+        let ages = self.ages;
+        match chore {
+            Chore::Statuses => drop(sweep::expiry::lapse(db, buckets, ages.working).await?),
+            Chore::Sessions => {
+                say("sessions were forgotten", sweep::expiry::forget(db, buckets, ages.session).await?)
+            }
+            Chore::Deliveries => {
+                say("deliveries expired", sweep::expiry::expire(db, ages.delivery).await?)
+            }
+            Chore::Nonces => drop(nonces::sweep(db).await?),
+            Chore::Hooks => drop(sweep::memory::drop_hooks(db, ages.hook).await?),
+            Chore::Counts => drop(sweep::memory::recount(db).await?),
+            Chore::Keys => drop(sweep::memory::rotate_keys(db, ages.send_key).await?),
+            Chore::Nodes => drop(sweep::nodes::forget(db, ages.node).await?),
+            Chore::Partitions => self.start_upkeep(),
+        }
+        Ok(())
+    }
+
+    /// Partitions have a connection of their own, which may wait long.
+    fn start_upkeep(&mut self) {
+        while self.upkeep.try_join_next().is_some() {}
+        if self.upkeep.is_empty() {
+            let connector = self.connector.clone();
+            self.upkeep.spawn(async move {
+                if let Err(error) = upkeep(&connector).await {
+                    let error = error.chain();
+                    warn!(error, "the upkeep of partitions failed: {error}");
+                }
+            });
+        }
+    }
+}
+
+async fn upkeep(connector: &Connector) -> Result<(), Error> {
+    let db = connector.connect(Settings::Maintenance).await?;
+    partitions::ensure_ahead(&db, partitions::DAYS_AHEAD).await?;
+    partitions::drop_old(&db).await?;
+    partitions::drop_unnamed(&db).await?;
+    Ok(())
+}
+
+fn say(what: &str, n: i64) {
+    if n > 0 {
+        info!(n, "{n} {what}");
+    }
+}
