@@ -1,8 +1,8 @@
 //! The client library: one session of a mesh, attached to whichever edge answers.
 //!
 //! A [`Client`] is a handle; a task of its own (the driver) holds the socket. The driver connects,
-//! says hello, repeats what was not acknowledged, and connects elsewhere when the edge is lost, until
-//! the handle is closed, the member is refused, or another process takes the session's key.
+//! says hello, repeats what was not acknowledged, and connects elsewhere when the edge is lost,
+//! until the handle is closed, the member is refused, or another process takes the session's key.
 //!
 //! What arrives goes through the inbox first: to disk, then `received` to the edge, then to
 //! [`Pushes`]. So nothing that the edge has settled can be lost here, and nothing that it repeats
@@ -12,112 +12,41 @@
 //! A consumer that falls behind holds `received` back, so the edge's window stops the flow.
 
 pub mod backoff;
+mod config;
 mod driver;
 pub mod inbox;
+mod kept;
 pub mod message;
 pub mod names;
 pub mod outbox;
+mod pushes;
 mod recent;
+mod sending;
 pub mod socket;
 
-use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 use skein_crypto::direct::Pairs;
-use skein_crypto::{Keypair, Public, plain, random};
-use skein_wire::groups::Group;
-use skein_wire::hello::{Caps, HelloAck};
-use skein_wire::limit::{CIPHERTEXT_BYTES_MAX, OUTBOUND_MAX, PUSHES_MAX};
+use skein_crypto::{Public, plain, random};
+use skein_wire::limit::{CIPHERTEXT_BYTES_MAX, OUTBOUND_MAX};
 use skein_wire::messaging::Send;
 use skein_wire::{Call, Code, Priority, Refusal, encode};
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
+pub use self::config::{Config, Host, Keep};
 use self::driver::{Command, Driver};
-use self::message::{Event, Message};
 pub use self::outbox::{Outcome, SendError};
+use self::pushes::Backlog;
+pub use self::pushes::{Incoming, Pushes};
+pub use self::sending::Sending;
+use self::sending::{Counted, Inner};
 
 /// How long a request may take.
 pub const REQUEST_DEADLINE: Duration = Duration::from_secs(5);
-
-/// What becomes of messages that arrive.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Keep {
-    /// An inbox in this folder; several processes may share it.
-    Disk(PathBuf),
-    /// Repeats are known for as long as the process lives.
-    Memory,
-    /// Nothing is known: repeats come through, as in old clients.
-    Nothing,
-}
-
-/// What a session says of its program at hello.
-#[derive(Debug, Clone, Default)]
-pub struct Host {
-    /// The host program's id of the session; made of the process id when empty.
-    pub session_id: String,
-    /// `ai`, `human` or `connector`.
-    pub peer_type: Option<String>,
-    /// Which program.
-    pub channel: Option<String>,
-    /// Which model.
-    pub model: Option<String>,
-}
-
-/// Who a client is, and how it behaves.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// Socket URLs, tried in this order. There must be one.
-    pub edges: Vec<String>,
-    /// The mesh.
-    pub mesh_id: String,
-    /// The member's id from `/join`.
-    pub member_id: String,
-    /// The member's keys.
-    pub member: Keypair,
-    /// The session's keys: no two live clients may share them.
-    pub session: Keypair,
-    /// The session's name; the member's when absent.
-    pub display_name: Option<String>,
-    /// Groups to be in from the first moment; empty restores what the server remembers.
-    pub groups: Vec<Group>,
-    /// What the client says that it understands. Without `ack` nothing is settled by us, and no
-    /// session proof is made, as old clients do.
-    pub caps: Caps,
-    /// What becomes of messages that arrive.
-    pub keep: Keep,
-    /// The program.
-    pub host: Host,
-}
-
-impl Config {
-    /// A client of ours with cap `ack` and `replies`, that keeps messages in memory.
-    pub fn new(
-        edges: Vec<String>,
-        mesh_id: &str,
-        member_id: &str,
-        member: Keypair,
-        session: Keypair,
-    ) -> Self {
-        Self {
-            edges,
-            mesh_id: mesh_id.into(),
-            member_id: member_id.into(),
-            member,
-            session,
-            display_name: None,
-            groups: Vec::new(),
-            caps: Caps { ack: true, replies: true, inbox: false },
-            keep: Keep::Memory,
-            host: Host::default(),
-        }
-    }
-}
 
 /// Why a client ended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -141,31 +70,6 @@ pub enum State {
     /// Attached to this edge.
     Connected(String),
     /// For good.
-    Closed(Closed),
-}
-
-/// What comes out of [`Pushes`].
-#[derive(Debug)]
-pub enum Incoming {
-    /// A message, once.
-    Message(Box<Message>),
-    /// Something happened in the mesh.
-    Event(Event),
-    /// Attached.
-    Connected {
-        /// To this edge.
-        edge: String,
-        /// With this answer.
-        ack: Box<HelloAck>,
-    },
-    /// The socket is gone; the driver is on its way to another.
-    Disconnected {
-        /// From this edge.
-        edge: String,
-        /// Why.
-        reason: String,
-    },
-    /// The end.
     Closed(Closed),
 }
 
@@ -209,27 +113,6 @@ pub struct Client {
     seals: Arc<Pairs>,
     session: Public,
     unacked: Arc<AtomicUsize>,
-}
-
-/// What arrives. Dropping it means that nobody is interested: with [`Keep::Disk`] messages still go
-/// to disk.
-#[derive(Debug)]
-pub struct Pushes {
-    incoming: mpsc::UnboundedReceiver<Incoming>,
-    backlog: Arc<Backlog>,
-}
-
-/// How far the consumer is behind.
-#[derive(Debug, Default)]
-struct Backlog {
-    waiting: AtomicUsize,
-    drained: Notify,
-}
-
-impl Backlog {
-    fn is_full(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) > PUSHES_MAX
-    }
 }
 
 impl Client {
@@ -309,8 +192,8 @@ impl Client {
         self.session
     }
 
-    /// Sends `text` to a key (sealed), a `@group` or `*` (readable by the server). The message is in
-    /// its place in the order when this returns; the future is its `ack`, and may be dropped.
+    /// Sends `text` to a key (sealed), a `@group` or `*` (readable by the server). The message is
+    /// in its place in the order when this returns; the future is its `ack`, and may be dropped.
     pub fn send(&self, target: &str, priority: Priority, text: &str) -> Sending {
         if message::is_multicast(target) {
             return self.send_body(target, priority, String::new(), plain::encode(text));
@@ -408,94 +291,5 @@ impl Client {
             State::Closed(closed) => closed.clone(),
             State::Connecting(_) | State::Connected(_) => Closed::Ours,
         }
-    }
-}
-
-impl Pushes {
-    /// The next thing that arrives; `None` after [`Incoming::Closed`].
-    pub async fn next(&mut self) -> Option<Incoming> {
-        let incoming = self.incoming.recv().await;
-        self.took(incoming.is_some());
-        incoming
-    }
-
-    /// What has arrived already.
-    pub fn try_next(&mut self) -> Option<Incoming> {
-        let incoming = self.incoming.try_recv().ok();
-        self.took(incoming.is_some());
-        incoming
-    }
-
-    /// The next message; what else arrives is dropped.
-    pub async fn message(&mut self) -> Option<Message> {
-        loop {
-            if let Incoming::Message(message) = self.next().await? {
-                return Some(*message);
-            }
-        }
-    }
-
-    fn took(&self, any: bool) {
-        if any && self.backlog.waiting.fetch_sub(1, Ordering::Relaxed) == PUSHES_MAX + 1 {
-            self.backlog.drained.notify_one();
-        }
-    }
-}
-
-/// A send on its way: a future of its `ack`.
-#[derive(Debug)]
-pub struct Sending {
-    /// Our own id of it.
-    pub id: String,
-    outcome: Inner,
-}
-
-#[derive(Debug)]
-enum Inner {
-    Failed(Option<SendError>),
-    Waiting(oneshot::Receiver<Outcome>),
-}
-
-impl Sending {
-    fn failed(error: SendError) -> Self {
-        Self { id: String::new(), outcome: Inner::Failed(Some(error)) }
-    }
-
-    /// Waits at most this long; the send goes on.
-    pub async fn within(self, patience: Duration) -> Outcome {
-        timeout(patience, self).await.unwrap_or(Err(SendError::TooLong))
-    }
-}
-
-impl Future for Sending {
-    type Output = Outcome;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
-        match &mut self.outcome {
-            Inner::Failed(error) => {
-                Poll::Ready(Err(error.take().expect("a future is not polled after its end")))
-            }
-            Inner::Waiting(outcome) => {
-                let outcome = ready!(Pin::new(outcome).poll(context));
-                Poll::Ready(outcome.unwrap_or(Err(SendError::Closed(Closed::Ours))))
-            }
-        }
-    }
-}
-
-/// Counts something for as long as it lives.
-#[derive(Debug)]
-pub struct Counted(Arc<AtomicUsize>);
-
-impl Counted {
-    fn new(count: &Arc<AtomicUsize>) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count.clone())
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -4,12 +4,14 @@
 //! meshes/<meshId>.json     a membership with its secrets (0600)
 //! sessions/<meshId>/       session keys, each locked by the process that uses it
 //! inbox/<meshId>/          what arrived
+//! names/<meshId>.json      what keys were called when they were last seen
 //! joining/<hash>.key       the member key of a join that was not answered yet
 //! ```
 //!
 //! Everything is readable by its owner alone, and written whole or not at all.
 
 mod membership;
+mod names;
 mod session;
 
 use std::fs;
@@ -20,6 +22,7 @@ use sha2::{Digest, Sha256};
 use skein_crypto::{Keypair, Secret};
 
 pub use self::membership::{Membership, SecretText, VERSION};
+pub use self::names::Names;
 pub use self::session::{Lifetime, Session};
 use crate::files;
 use crate::{Error, Result};
@@ -144,6 +147,11 @@ impl Home {
     /// A session key of this mesh that no other process uses.
     pub fn session(&self, mesh_id: &str, lifetime: Lifetime) -> Result<Session> {
         Session::lock(&self.sessions(mesh_id), lifetime)
+    }
+
+    /// What keys of this mesh were called when they were last seen.
+    pub fn names(&self, mesh_id: &str) -> Names {
+        Names::open(self.dir.join("names").join(format!("{}.json", file_name(mesh_id))))
     }
 
     /// The member key to join with under this invite: the same at every attempt, so that an answer

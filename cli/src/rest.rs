@@ -140,7 +140,8 @@ async fn refusal(response: Response) -> Error {
     }
 }
 
-/// The HTTP address of a socket URL: `ws://host/ws` is at `http://host`. An HTTP address is its own.
+/// The HTTP address of a socket URL: `ws://host/ws` is at `http://host`. An HTTP address is its
+/// own.
 pub fn http_of(edge: &str) -> Option<String> {
     let (scheme, rest) = edge.split_once("://")?;
     let scheme = match scheme {

@@ -7,7 +7,7 @@
 
 use std::{future::poll_fn, sync::Arc, time::Duration};
 
-use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, RecyclingMethod};
+use deadpool_postgres::{ClientWrapper, Hook, HookError, Manager, ManagerConfig, RecyclingMethod};
 use tokio::sync::mpsc;
 use tokio_postgres::{AsyncMessage, Client, Config, NoTls, config::SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -111,6 +111,17 @@ impl Connector {
     pub async fn connect(&self, settings: Settings) -> Result<Client> {
         let (client, _) = self.open(settings, false).await?;
         Ok(client)
+    }
+
+    /// As [`Connector::connect`], for whoever keeps the connection long: each statement is prepared
+    /// once.
+    ///
+    /// # Errors
+    /// As [`Connector::connect`].
+    pub async fn connect_cached(&self, settings: Settings) -> Result<ClientWrapper> {
+        let client = self.connect(settings).await?;
+        // The connection's own task ends with the client; there is none to end beside it.
+        Ok(ClientWrapper::new(client, tokio::spawn(std::future::ready(()))))
     }
 
     /// A connection whose notifications are read; it listens to nothing yet.

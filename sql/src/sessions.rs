@@ -43,12 +43,12 @@ statements! {
 
     STATS = "
         update session
-           set stats = $3,
+           set stats = $3::jsonb,
                totals = (
                    select jsonb_object_agg(name, greatest(
                               coalesce((totals->>name)::float8, 0),
-                              case when jsonb_typeof($3->name) = 'number'
-                                   then ($3->>name)::float8 else 0 end))
+                              case when jsonb_typeof($3::jsonb->name) = 'number'
+                                   then ($3::jsonb->>name)::float8 else 0 end))
                      from unnest(array['messagesIn', 'messagesOut', 'toolCalls', 'errors']) as name)
          where mailbox = $1 and attach_no = $2";
 

@@ -116,7 +116,7 @@ mod tests {
             beats.read(now, now, &[(7, beat), (8, 1)])
         };
 
-        let dead: Vec<_> = (0..=15).flat_map(|second| read(second)).collect();
+        let dead: Vec<_> = (0..=15).flat_map(&mut read).collect();
 
         assert_eq!(dead, [(8, 1)]);
     }

@@ -17,6 +17,8 @@ use crate::{Error, Result, life::Life, share::Share, sweep::Sweep};
 
 /// Between attempts to get a connection, or a seat that an older connection still has.
 const RETRY: Duration = Duration::from_millis(250);
+/// Between attempts to take buckets that somebody still has to give.
+const TAKE_AGAIN: Duration = Duration::from_millis(500);
 /// The longest sleep, should everything that wakes fail.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
 /// For a connection to come up and register.
@@ -61,7 +63,7 @@ pub async fn run(life: Arc<Life>, kind: Kind) -> Result<()> {
 }
 
 async fn on_one_connection(life: &Life, kind: Kind) -> Result<()> {
-    let connect = life.connector.connect(Settings::Ordinary);
+    let connect = life.connector.connect_cached(Settings::Ordinary);
     let db = timeout(CONNECT_MAX, connect).await.map_err(|_| Error::Late)??;
     while !duties::sit(&db, kind, life.node).await? {
         pause(life, RETRY).await;
@@ -78,7 +80,7 @@ async fn on_one_connection(life: &Life, kind: Kind) -> Result<()> {
         let share = seats.borrow_and_update().share(kind, life.node);
         rebalance(&db, kind, &mut held, share).await?;
         // What is missing from the share is still held by whoever has to give it.
-        let mut wait = if held.len() < share.n { life.timing.look } else { SLEEP_MAX };
+        let mut wait = if held.len() < share.n { TAKE_AGAIN } else { SLEEP_MAX };
         if !held.is_empty() {
             wait = wait.min(work.once(&db, &held).await?);
         }

@@ -12,12 +12,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::{
-    Ages, Result, duty, ear, heart,
-    share::Seats,
-    start,
-    watch as watcher,
-};
+use crate::{Ages, Result, duty, ear, heart, share::Seats, start, watch as watcher};
 
 /// How long tasks may take to hand over; a statement is over in 10 s, most in milliseconds.
 const HAND_OVER_MAX: Duration = Duration::from_secs(5);

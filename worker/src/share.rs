@@ -30,7 +30,10 @@ impl Seats {
         let n_seats = i32::try_from(seats.len()).unwrap_or(i32::MAX);
         let (each, more) = (BUCKETS / n_seats, BUCKETS % n_seats);
         let n = each + i32::from(rank < more);
-        Share { n: usize::try_from(n).unwrap_or(0), first: (rank * each + rank.min(more)) % BUCKETS }
+        Share {
+            n: usize::try_from(n).unwrap_or(0),
+            first: (rank * each + rank.min(more)) % BUCKETS,
+        }
     }
 }
 
@@ -54,7 +57,8 @@ mod tests {
     fn every_bucket_is_in_one_share_and_the_shares_are_even() {
         for n in 1..100 {
             let shares = shares(&(10..10 + n).collect::<Vec<_>>());
-            let (most, fewest) = (shares.iter().map(|s| s.n).max(), shares.iter().map(|s| s.n).min());
+            let (most, fewest) =
+                (shares.iter().map(|s| s.n).max(), shares.iter().map(|s| s.n).min());
 
             let mut buckets: Vec<i32> =
                 shares.iter().flat_map(|s| s.candidates(&[]).into_iter().take(s.n)).collect();

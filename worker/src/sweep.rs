@@ -212,9 +212,10 @@ impl Sweep {
         let ages = self.ages;
         match chore {
             Chore::Statuses => drop(sweep::expiry::lapse(db, buckets, ages.working).await?),
-            Chore::Sessions => {
-                say("sessions were forgotten", sweep::expiry::forget(db, buckets, ages.session).await?)
-            }
+            Chore::Sessions => say(
+                "sessions were forgotten",
+                sweep::expiry::forget(db, buckets, ages.session).await?,
+            ),
             Chore::Deliveries => {
                 say("deliveries expired", sweep::expiry::expire(db, ages.delivery).await?)
             }

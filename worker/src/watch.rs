@@ -60,7 +60,7 @@ struct Watch {
 impl Watch {
     async fn on_one_connection(&mut self, life: &Life) -> Result<()> {
         let within = life.timing.read_max;
-        let connect = life.connector.connect(Settings::Ordinary);
+        let connect = life.connector.connect_cached(Settings::Ordinary);
         let db = timeout(within, connect).await.map_err(|_| Error::Late)??;
         loop {
             let wait = self.once(life, &db).await?;

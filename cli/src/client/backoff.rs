@@ -1,8 +1,8 @@
 //! Which edge to try next, and how long to wait first.
 //!
 //! The first try after a loss goes to another edge almost at once; when every edge has failed, the
-//! wait doubles from one second to thirty, with jitter, so that the peers of a lost edge do not come
-//! back as one.
+//! wait doubles from one second to thirty, with jitter, so that the peers of a lost edge do not
+//! come back as one.
 
 use std::time::Duration;
 

@@ -1,41 +1,38 @@
 //! The task behind a [`Client`](super::Client): attach, serve, and attach again.
 //!
 //! One task owns everything, so there are no locks and the order of things is the order of this
-//! task. Only the inbox is written elsewhere (a sync takes milliseconds): one burst at a time, while
-//! the next gathers. What came over a connection that is gone is not `received` on the next one; the
-//! edge sends it again there, and it is then a repeat.
+//! task. Only the inbox is written elsewhere (a sync takes milliseconds): one burst at a time,
+//! while the next gathers. What came over a connection that is gone is not `received` on the next
+//! one; the edge sends it again there, and it is then a repeat.
 
 use std::collections::HashMap;
-use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use skein_crypto::direct::Pairs;
-use skein_crypto::{hello as signature, proof};
-use skein_wire::hello::Hello;
 use skein_wire::limit::RECEIVED_IDS_MAX;
 use skein_wire::messaging::{Ack, Received};
 use skein_wire::push::Push;
 use skein_wire::{Code, Envelope, Refusal, encode};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 use tracing::{debug, error, info, warn};
 
 use super::backoff::Edges;
-use super::inbox::{Inbox, Taken};
-use super::message::{Keys, Message, Opened};
+use super::inbox::Taken;
+use super::kept::{Kept, Written};
+use super::message::{Keys, Opened};
 use super::outbox::{self, Outbox, Refused};
-use super::recent::Recent;
+use super::pushes::Backlog;
 use super::socket::{self, Attached, Failed, Frame, Socket};
-use super::{Backlog, Closed, Config, Incoming, Keep, RequestError, State};
+use super::{Closed, Config, Incoming, RequestError, State};
 use crate::time;
 
 /// An edge pings every 30 s; one that was silent for longer than this is gone or stopped.
 const SILENCE_MAX: Duration = Duration::from_secs(45);
-/// A connection that lived shorter than this did not work: the next edge is tried with more patience.
+/// A connection that lived shorter than this did not work: the next edge is tried with more
+/// patience.
 const WORKED: Duration = Duration::from_secs(5);
 /// Frames or commands that are handled before others get their turn.
 const TURN_MAX: usize = 64;
@@ -72,22 +69,6 @@ enum Left {
     Closing(oneshot::Sender<()>),
 }
 
-/// How arrivals are kept.
-enum Kept {
-    Disk { dir: PathBuf, inbox: Option<Inbox>, gathered: Vec<(u64, Message)>, writing: Writing },
-    Memory(Recent),
-    Nothing,
-}
-
-type Writing = Option<JoinHandle<Written>>;
-
-/// A burst that was written, or not.
-struct Written {
-    inbox: Option<Inbox>,
-    ids: Vec<(u64, String)>,
-    taken: io::Result<Vec<Taken>>,
-}
-
 /// The task's state.
 pub struct Driver {
     config: Config,
@@ -122,19 +103,13 @@ impl Driver {
     ) -> Self {
         let mut tick = interval(Duration::from_secs(1));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let kept = match &config.keep {
-            Keep::Disk(dir) => {
-                Kept::Disk { dir: dir.clone(), inbox: None, gathered: Vec::new(), writing: None }
-            }
-            Keep::Memory => Kept::Memory(Recent::default()),
-            Keep::Nothing => Kept::Nothing,
-        };
         Self {
             keys: Keys {
                 session: Pairs::new(&config.session.secret),
                 member: Pairs::new(&config.member.secret),
             },
             edges: Edges::new(config.edges.clone()),
+            kept: Kept::new(&config.keep),
             config,
             commands,
             incoming,
@@ -144,7 +119,6 @@ impl Driver {
             outbox: Outbox::default(),
             unasked: Vec::new(),
             asked: HashMap::new(),
-            kept,
             unsettled: Vec::new(),
             attachment: 0,
             tick,
@@ -214,7 +188,7 @@ impl Driver {
             }
             self.known_edges.send_replace(self.edges.known().to_vec());
             let url = self.edges.current().to_owned();
-            let hello = encode(&self.hello(), None);
+            let hello = encode(&self.config.hello(time::now_ms()), None);
             let problem = match self.meanwhile(Socket::attach(&url, hello)).await? {
                 Some(Ok(attached)) => return Ok(attached),
                 None => {
@@ -262,52 +236,10 @@ impl Driver {
                     Some(Command::Close(done)) => return Err((Closed::Ours, Some(done))),
                     None => return Err((Closed::Ours, None)),
                 },
-                written = written(&mut self.kept) => self.written(written),
+                written = self.kept.written() => self.written(written),
                 _ = self.tick.tick() => self.expire(),
             }
-            self.start_writing();
-        }
-    }
-
-    fn hello(&self) -> Hello {
-        let config = &self.config;
-        let now = time::now_ms();
-        let signature =
-            signature::sign(&config.member.secret, &config.mesh_id, &config.member_id, now);
-        let session = config.session.public;
-        let proof = config
-            .caps
-            .ack
-            .then(|| proof::sign(&config.member.secret, &config.mesh_id, &session, now));
-        let caps = [("ack", config.caps.ack), ("replies", config.caps.replies)]
-            .into_iter()
-            .chain([("inbox", config.caps.inbox)])
-            .filter(|(_, has)| *has)
-            .map(|(word, _)| word.to_owned())
-            .collect::<Vec<_>>();
-        let pid = std::process::id();
-        let session_id = &config.host.session_id;
-        Hello {
-            mesh_id: config.mesh_id.clone(),
-            member_id: config.member_id.clone(),
-            pubkey: config.member.public.hex(),
-            session_pubkey: Some(session.hex()),
-            display_name: config.display_name.clone(),
-            session_id: if session_id.is_empty() { format!("{pid}") } else { session_id.clone() },
-            pid: i64::from(pid),
-            cwd: std::env::current_dir()
-                .map(|dir| dir.to_string_lossy().into_owned())
-                .unwrap_or_default(),
-            hostname: rustix::system::uname().nodename().to_str().ok().map(str::to_owned),
-            peer_type: config.host.peer_type.clone(),
-            channel: config.host.channel.clone(),
-            model: config.host.model.clone(),
-            groups: (!config.groups.is_empty()).then(|| config.groups.clone()),
-            timestamp: now,
-            signature: signature.hex(),
-            caps: (!caps.is_empty()).then_some(caps),
-            session_proof: proof,
-            client: config.caps.ack.then(|| concat!("skein/", env!("CARGO_PKG_VERSION")).into()),
+            self.kept.start_writing();
         }
     }
 
@@ -321,13 +253,14 @@ impl Driver {
         }
         self.attachment += 1;
         self.outbox.rewind();
-        debug!(%edge, presence = ack.presence_id, unacked = self.outbox.len(), "attached to {edge}");
+        let n_unacked = self.outbox.len();
+        debug!(%edge, presence = ack.presence_id, n_unacked, "attached to {edge}");
         self.state.send_replace(State::Connected(edge.clone()));
         self.deliver(Incoming::Connected { edge, ack: Box::new(ack) });
         for push in early {
             self.arrived(push);
         }
-        self.start_writing();
+        self.kept.start_writing();
         socket
     }
 
@@ -360,7 +293,7 @@ impl Driver {
                         return left;
                     }
                 }
-                written = written(&mut self.kept) => self.written(written),
+                written = self.kept.written() => self.written(written),
                 () = self.backlog.drained.notified(), if is_gated => (),
                 _ = self.tick.tick() => {
                     self.expire();
@@ -370,7 +303,7 @@ impl Driver {
                     }
                 }
             }
-            self.start_writing();
+            self.kept.start_writing();
         }
     }
 
@@ -482,7 +415,7 @@ impl Driver {
             self.asked.insert(ask.req_id, ask.reply);
         }
         while socket.has_room() {
-            let Some(frame) = self.outbox.next() else { return };
+            let Some(frame) = self.outbox.next_frame() else { return };
             socket.queue(frame);
         }
     }
@@ -515,25 +448,6 @@ impl Driver {
         }
     }
 
-    /// Begins to write what has gathered, unless a write is under way.
-    fn start_writing(&mut self) {
-        let Kept::Disk { dir, inbox, gathered, writing } = &mut self.kept else { return };
-        if gathered.is_empty() || writing.is_some() {
-            return;
-        }
-        let (dir, inbox, burst) = (dir.clone(), inbox.take(), std::mem::take(gathered));
-        *writing = Some(tokio::task::spawn_blocking(move || {
-            let ids = burst.iter().map(|(at, m)| (*at, m.message_id.clone())).collect();
-            let burst = burst.into_iter().map(|(_, message)| message).collect();
-            let mut inbox = match inbox.map_or_else(|| Inbox::open(&dir), Ok) {
-                Ok(inbox) => inbox,
-                Err(error) => return Written { inbox: None, ids, taken: Err(error) },
-            };
-            let taken = inbox.append(burst);
-            Written { inbox: Some(inbox), ids, taken }
-        }));
-    }
-
     /// A burst was written: now the edge and the consumer may know.
     fn written(&mut self, done: Written) {
         if let Kept::Disk { inbox, writing, .. } = &mut self.kept {
@@ -559,17 +473,17 @@ impl Driver {
 
     async fn finish_writing(&mut self) {
         loop {
-            self.start_writing();
-            if !matches!(&self.kept, Kept::Disk { writing: Some(_), .. }) {
+            self.kept.start_writing();
+            if !self.kept.is_writing() {
                 return;
             }
-            let done = written(&mut self.kept).await;
+            let done = self.kept.written().await;
             self.written(done);
         }
     }
 
-    /// Says `received` for what is kept, unless the consumer is behind: then the edge's window holds
-    /// the rest back.
+    /// Says `received` for what is kept, unless the consumer is behind: then the edge's window
+    /// holds the rest back.
     fn settle(&mut self, socket: &mut Socket) {
         if !self.config.caps.ack {
             self.unsettled.clear();
@@ -594,17 +508,6 @@ impl Driver {
         if self.incoming.send(incoming).is_err() {
             self.backlog.waiting.fetch_sub(1, Ordering::Relaxed);
         }
-    }
-}
-
-/// Waits for the write that is under way, if there is one.
-async fn written(kept: &mut Kept) -> Written {
-    match kept {
-        Kept::Disk { writing: Some(writing), .. } => match writing.await {
-            Ok(written) => written,
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        },
-        _ => std::future::pending().await,
     }
 }
 

@@ -1,13 +1,14 @@
 //! The inbox on disk: what arrived, once each, whatever the server repeats and whoever crashes.
 //!
 //! A folder holds a log in numbered segments (`00000001.log`, one JSON line a message, each with a
-//! checksum), and beside each finished segment its ids (`00000001.ids`, 32 bytes a message), so that
-//! opening does not read old text. Several processes of one home share the folder: whoever appends
-//! holds the lock file, reads what others appended, cuts a torn end off, writes, syncs, lets go.
+//! checksum), and beside each finished segment its ids (`00000001.ids`, 32 bytes a message), so
+//! that opening does not read old text. Several processes of one home share the folder: whoever
+//! appends holds the lock file, reads what others appended, cuts a torn end off, writes, syncs,
+//! lets go.
 //!
-//! A message is a *repeat* when id and body are known, and is dropped; it is a *conflict* when the id
-//! is known with another body, and is kept with that mark. Ids are remembered for 35 days, longer
-//! than anything lives on a server; then the segment goes, if it was shown.
+//! A message is a *repeat* when id and body are known, and is dropped; it is a *conflict* when the
+//! id is known with another body, and is kept with that mark. Ids are remembered for 35 days,
+//! longer than anything lives on a server; then the segment goes, if it was shown.
 //!
 //! [`Shown`] is the other half: how far the log has been shown to the person.
 
@@ -84,7 +85,8 @@ impl Inbox {
         })
     }
 
-    /// Sorts a burst into new, repeated and conflicting, and writes the lines of what is to be kept.
+    /// Sorts a burst into new, repeated and conflicting, and writes the lines of what is to be
+    /// kept.
     fn sort(&mut self, burst: Vec<Message>) -> (Vec<Taken>, Vec<u8>) {
         let mut bytes = Vec::new();
         let taken = burst.into_iter().map(|mut message| {

@@ -1,9 +1,9 @@
 //! Sends that were not acknowledged yet, in the order they were made.
 //!
-//! A send stays here until its `ack` or its `error` comes. After a reconnect everything that is here
-//! is sent again, first things first and before anything new, under the same ids: the server knows a
-//! repeat by its id and stores it once. What is not acknowledged within 24 hours is given up, and
-//! its sender is told.
+//! A send stays here until its `ack` or its `error` comes. After a reconnect everything that is
+//! here is sent again, first things first and before anything new, under the same ids: the server
+//! knows a repeat by its id and stores it once. What is not acknowledged within 24 hours is given
+//! up, and its sender is told.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -14,7 +14,8 @@ use skein_wire::{Code, Refusal};
 use tokio::sync::oneshot;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::{Closed, Counted};
+use super::Closed;
+use super::sending::Counted;
 
 /// Unacknowledged sends while connected; the next is refused. Each holds its frame.
 pub const UNACKED_MAX: usize = 4096;
@@ -101,7 +102,7 @@ impl Outbox {
     }
 
     /// The next frame for the present connection.
-    pub fn next(&mut self) -> Option<Utf8Bytes> {
+    pub fn next_frame(&mut self) -> Option<Utf8Bytes> {
         let entry = self.entries.get(self.written)?;
         self.written += 1;
         Some(entry.frame.clone())
@@ -186,7 +187,7 @@ mod tests {
     }
 
     fn frames(outbox: &mut Outbox) -> Vec<String> {
-        std::iter::from_fn(|| outbox.next()).map(|frame| frame.to_string()).collect()
+        std::iter::from_fn(|| outbox.next_frame()).map(|frame| frame.to_string()).collect()
     }
 
     #[test]
@@ -212,9 +213,11 @@ mod tests {
     #[test]
     fn an_ack_in_between_does_not_skip_what_was_not_written() {
         let mut outbox = Outbox::default();
-        ["1", "2", "3"].map(|id| outbox.push(entry(id, Instant::now()).0));
-        outbox.next();
-        outbox.next();
+        for id in ["1", "2", "3"] {
+            outbox.push(entry(id, Instant::now()).0);
+        }
+        outbox.next_frame();
+        outbox.next_frame();
 
         outbox.acked(ack("1"));
 
@@ -242,7 +245,7 @@ mod tests {
         let (first, outcome) = entry("1", now);
         outbox.push(first);
         outbox.push(entry("2", now + Duration::from_secs(10)).0);
-        outbox.next();
+        outbox.next_frame();
 
         assert_eq!(outbox.expire(now + REPEAT_AGE_MAX), 0);
         assert_eq!(outbox.expire(now + REPEAT_AGE_MAX + Duration::from_secs(1)), 1);

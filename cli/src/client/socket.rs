@@ -5,21 +5,20 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::{Sink, Stream};
 use skein_wire::hello::HelloAck;
+use skein_wire::limit::FRAME_BYTES_MAX;
 use skein_wire::push::Push;
 use skein_wire::{Envelope, Refusal};
-use std::pin::Pin;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
-
-use skein_wire::limit::FRAME_BYTES_MAX;
 
 /// How long connecting and the TLS handshake may take.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
@@ -127,8 +126,8 @@ impl Socket {
         self.queued.len() < QUEUED_MAX
     }
 
-    /// The next frame; meanwhile, what is queued is written. Safe to drop at any point. Returns early
-    /// with `None`-like [`Frame::Sign`] never; an error ends the socket.
+    /// The next frame; meanwhile, what is queued is written. Safe to drop at any point. An error
+    /// ends the socket.
     pub async fn next(&mut self) -> Result<Frame, String> {
         poll_fn(|context| self.poll(context)).await
     }

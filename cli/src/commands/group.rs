@@ -1,7 +1,7 @@
 //! `skein group`: join, leave, list.
 //!
-//! Groups belong to sessions, and a command's session ends with it. So the groups of this member are
-//! kept in the home, and every program of this home that lives long is in them within a second.
+//! Groups belong to sessions, and a command's session ends with it. So the groups of this member
+//! are kept in the home, and every program of this home that lives long is in them within a second.
 
 use std::collections::BTreeMap;
 

@@ -1,10 +1,9 @@
 //! `skein inbox`: what arrived, each once.
 //!
-//! A program that reads the inbox lives as long as it takes to read it, so it also takes the mail of
-//! the member. What other commands of this home received meanwhile is shown as well: there is one
-//! inbox a mesh and home.
+//! A program that reads the inbox lives as long as it takes to read it, so it also takes the mail
+//! of the member. What other commands of this home received meanwhile is shown as well: there is
+//! one inbox a mesh and home.
 
-use std::collections::HashMap;
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -20,7 +19,7 @@ use crate::Result;
 use crate::client::inbox::Shown;
 use crate::client::message::{Event, Kind, Message};
 use crate::client::{Client, Closed, Incoming};
-use crate::home::{Home, Lifetime, Membership};
+use crate::home::{Home, Lifetime, Membership, Names};
 use crate::output::{Output, harmless, short};
 
 /// How often a follower looks for what other programs of this home did.
@@ -49,7 +48,8 @@ pub struct Args {
 pub async fn run(context: &Context, args: Args) -> Result<()> {
     let membership = context.membership()?;
     let shown = Shown::open(&context.home.inbox(&membership.mesh_id))?;
-    let printer = Printer { out: context.out, names: HashMap::new(), is_list: !args.follow };
+    let names = context.home.names(&membership.mesh_id);
+    let printer = Printer { out: context.out, names, is_list: !args.follow };
     if args.all {
         printer.begin()?;
         let all = shown.all()?;
@@ -208,7 +208,7 @@ impl Follower<'_> {
 /// Writes messages, for people or for programs.
 struct Printer {
     out: Output,
-    names: HashMap<String, String>,
+    names: Names,
     /// One JSON array, instead of one value a line.
     is_list: bool,
 }
@@ -249,7 +249,7 @@ impl Printer {
 
     fn words(&self, out: &mut dyn Write, message: &Message) -> io::Result<()> {
         let key = message.sender_pubkey.as_str();
-        let name = self.names.get(key).map_or_else(|| short(key), String::as_str);
+        let name = self.names.get(key).unwrap_or_else(|| short(key));
         let to = match (message.kind, &message.target) {
             (Kind::Direct, _) => String::new(),
             (Kind::Multicast, Some(target)) => format!(" to {target}"),
@@ -290,14 +290,14 @@ impl Printer {
     /// Learns the names of who is here; keys are shown for the others.
     async fn learn(&mut self, client: &Client) {
         let Ok(list) = client.request(&ListPeers {}).await else { return };
-        self.names.extend(list.peers.into_iter().map(|peer| (peer.pubkey, peer.display_name)));
+        self.names.learn(list.peers.into_iter().map(|peer| (peer.pubkey, peer.display_name)));
     }
 
     /// Learns a name from who came.
     fn heard(&mut self, event: &Event) {
         let text = |field| event.event_data.get(field).and_then(|value| value.as_str());
         if let (Some(key), Some(name)) = (text("pubkey"), text("name")) {
-            self.names.insert(key.to_owned(), name.to_owned());
+            self.names.learn([(key.to_owned(), name.to_owned())]);
         }
     }
 }

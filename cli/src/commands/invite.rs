@@ -14,7 +14,7 @@ use skein_crypto::invite::link::{self, Token};
 use skein_crypto::invite::{self, Role, reference};
 use skein_crypto::random;
 use skein_openapi::invites::{Invite, Invites, NewInvite};
-use skein_openapi::members::Grant;
+use skein_openapi::members::{Grant, Role as MemberRole};
 use zeroize::Zeroizing;
 
 use super::Context;
@@ -236,8 +236,12 @@ async fn list(context: &Context, membership: &Membership) -> Result<()> {
             let by = context.out.dim(&format!("by {}", short(&one.created_by)));
             writeln!(
                 out,
-                "{}  {state}  {}/{} used  {:?}  until {}  {by}",
-                one.id, one.used, one.uses, one.role, one.expires_at
+                "{}  {state}  {}/{} used  {}  until {}  {by}",
+                one.id,
+                one.used,
+                one.uses,
+                MemberRole::from(one.role).as_str(),
+                one.expires_at
             )?;
         }
         Ok(())

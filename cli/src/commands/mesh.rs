@@ -7,7 +7,7 @@ use skein_crypto::keys::RootKey;
 use skein_openapi::members::Members;
 use skein_openapi::meshes::{Mesh, MeshCreated, NewMesh};
 
-use super::{Context, join};
+use super::{Context, attach, join};
 use crate::home::Membership;
 use crate::output::{harmless, short};
 use crate::rest::{Rest, Signer, http_of, ws_of};
@@ -25,7 +25,12 @@ pub enum Command {
         #[arg(long)]
         name: Option<String>,
         /// An edge of the deployment, as an http(s) or ws(s) URL.
-        #[arg(long, env = "SKEIN_EDGE", default_value = "http://127.0.0.1:7900")]
+        #[arg(
+            long,
+            env = "SKEIN_EDGE",
+            hide_env_values = true,
+            default_value = "http://127.0.0.1:7900"
+        )]
         edge: String,
         /// The deployment's operator token.
         #[arg(long, env = "SKEIN_OPERATOR_TOKEN", hide_env_values = true)]
@@ -50,6 +55,12 @@ pub async fn run(context: &Context, command: Command) -> Result<()> {
             let rest = Rest::new(vec![base], Signer::Operator(operator_token))?;
             let name = name.unwrap_or_else(|| slug.clone());
             let membership = create(context, &rest, slug, name, edge, display_name).await?;
+            // Invites name every edge, so that joiners survive the loss of this one. A mesh that
+            // cannot be attached to yet exists all the same.
+            if let Ok(attached) = attach::attach(context, &membership).await {
+                attached.client.close().await;
+            }
+            let membership = context.home.membership(Some(&membership.mesh_id))?;
             let shown = json!({
                 "meshId": membership.mesh_id, "slug": membership.slug,
                 "memberId": membership.member_id, "edges": membership.edges,

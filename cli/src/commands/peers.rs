@@ -17,6 +17,8 @@ pub async fn run(context: &Context, Args {}: Args) -> Result<()> {
     let own = attached.client.session().hex();
     let mut peers = attached.client.request(&ListPeers {}).await?.peers;
     attached.client.close().await;
+    let seen = peers.iter().map(|peer| (peer.pubkey.clone(), peer.display_name.clone()));
+    context.home.names(&membership.mesh_id).learn(seen);
     peers.retain(|peer| peer.pubkey != own);
     let member = membership.member()?.public.hex();
     context.out.print(&peers, |out| {

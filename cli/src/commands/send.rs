@@ -21,13 +21,12 @@ const ACK_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What to send, and to whom.
 #[derive(Debug, clap::Args)]
+#[command(override_usage = "skein send [OPTIONS] <TO>... <TEXT>")]
 pub struct Args {
-    /// A name, a key, `@group` or `*`; several are several messages.
-    #[arg(required = true, value_name = "TO")]
-    to: Vec<String>,
-    /// The text; `-` reads standard input.
-    #[arg(required = true, value_name = "TEXT", allow_hyphen_values = true)]
-    text: String,
+    /// Each TO is a name, a key, `@group` or `*`; several are several messages. TEXT comes last; `-`
+    /// reads standard input.
+    #[arg(required = true, value_name = "TO... TEXT")]
+    words: Vec<String>,
     /// What may hold it back: `now` nothing, `next` and `low` a recipient that is busy.
     #[arg(long, value_enum, default_value_t = Urgency::Next)]
     priority: Urgency,
@@ -56,14 +55,13 @@ impl From<Urgency> for Priority {
 
 /// Runs `skein send`.
 pub async fn run(context: &Context, args: Args) -> Result<()> {
-    let text = match args.text.as_str() {
-        "-" => {
-            let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text)?;
-            text
-        }
-        text => text.to_owned(),
+    // One list of words, so that options may stand anywhere between them.
+    let Some((text, to)) = args.words.split_last().filter(|(_, to)| !to.is_empty()) else {
+        return Err(Error::Usage(
+            "send needs a recipient and a text: skein send TO... TEXT".into(),
+        ));
     };
+    let text = if text == "-" { read_stdin()? } else { text.clone() };
     if text.is_empty() {
         return Err(Error::Usage("there is no text to send".into()));
     }
@@ -72,7 +70,7 @@ pub async fn run(context: &Context, args: Args) -> Result<()> {
     let client = &attached.client;
     // Every name is resolved before anything is sent: all of it is meant, or nothing.
     let mut targets = Vec::new();
-    for to in &args.to {
+    for to in to {
         let target = resolve(client, &membership, to).await?;
         if !targets.iter().any(|(_, known)| *known == target) {
             targets.push((to, target));
@@ -105,6 +103,7 @@ pub async fn run(context: &Context, args: Args) -> Result<()> {
             let where_to = match (ack.recipients, ack.online) {
                 (Some(1), Some(1)) => String::new(),
                 (Some(1), Some(0)) => ", which is away and gets it later".into(),
+                (Some(0), _) => ", but nobody else is here".into(),
                 (Some(all), Some(online)) => format!(": {online} of {all} are here"),
                 _ => String::new(),
             };
@@ -113,6 +112,16 @@ pub async fn run(context: &Context, args: Args) -> Result<()> {
         }
         Ok(())
     })
+}
+
+/// Standard input, without the newline that ends it.
+fn read_stdin() -> Result<String> {
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text)?;
+    if text.ends_with('\n') {
+        text.pop();
+    }
+    Ok(text)
 }
 
 /// What `to` is sent to: as it stands, by the name of who is here, or of who ever joined.

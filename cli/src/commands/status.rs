@@ -1,7 +1,7 @@
 //! `skein status`: whether each mesh can be reached; or what this member is doing.
 //!
-//! A status belongs to a session, and a command's session ends with it. So what is said here is kept
-//! in the home, and every program of this home that lives long takes it over within a second.
+//! A status belongs to a session, and a command's session ends with it. So what is said here is
+//! kept in the home, and every program of this home that lives long takes it over within a second.
 
 use std::time::Instant;
 
@@ -89,6 +89,7 @@ async fn check(context: &Context, membership: &Membership) -> Result<serde_json:
     let ready = attached.client.ready(attach::PATIENCE).await;
     let took_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
     let state = attached.client.state();
+    attach::learn_edges(context, membership, &attached.client)?;
     attached.client.close().await;
     let edge = match state {
         State::Connected(edge) => Some(edge),

@@ -97,7 +97,10 @@ async fn a_refused_send_fails_alone_and_a_superseded_one_is_sent_again() {
     let (client, _pushes, mut peer) = attached(&edge, config(&[&edge])).await;
     let full = client.send("*", Priority::Now, "full");
     let moved = client.send("*", Priority::Now, "moved");
-    let error = |id: &serde_json::Value, code: Code| json!({"type": "error", "code": code.as_str(), "message": "x", "id": id});
+    let error = |id: &serde_json::Value, code: Code| {
+        let code = code.as_str();
+        json!({"type": "error", "code": code, "message": "x", "id": id})
+    };
 
     let frame = peer.receive().await;
     peer.send(error(&frame["id"], Code::MailboxFull)).await;
@@ -149,7 +152,8 @@ async fn nothing_is_received_while_the_disk_refuses() {
     let (client, mut pushes, mut peer) = attached(&edge, config).await;
     peer.push("m1", "m1").await;
     // The answer to a request comes after whatever the push could have caused.
-    let asked = tokio::spawn(async move { client.request(&ListPeers {}).await });
+    let asking = client.clone();
+    let asked = tokio::spawn(async move { asking.request(&ListPeers {}).await });
     let frame = peer.receive().await;
     assert_eq!(frame["type"], "list_peers", "m1 must not be received: {frame}");
     peer.send(json!({"type": "peers_list", "peers": [], "_reqId": frame["_reqId"]})).await;

@@ -1,5 +1,5 @@
-//! A scripted edge: a real socket on which a test says what the edge says. It is for what a real one
-//! does only rarely or never; everything else is tested against the real one.
+//! A scripted edge: a real socket on which a test says what the edge says. It is for what a real
+//! one does only rarely or never; everything else is tested against the real one.
 
 use std::time::Duration;
 

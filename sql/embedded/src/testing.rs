@@ -42,7 +42,9 @@ const ENDING_WITHIN: Duration = Duration::from_secs(30);
 const PORTS_TRIED: usize = 10;
 
 /// Safe because everything goes with the server.
-const SETTINGS: [(&str, &str); 4] = [
+const SETTINGS: [(&str, &str); 5] = [
+    // A test that ends while it logs in leaves a half-open login, for which others would wait.
+    ("authentication_timeout", "5s"),
     ("fsync", "off"),
     ("full_page_writes", "off"),
     ("synchronous_commit", "off"),
@@ -102,14 +104,21 @@ impl Drop for TestDatabase {
     fn drop(&mut self) {
         let statement = format!("drop database if exists {} with (force)", self.name);
         let url = self.shared.url("postgres");
-        let work = move || {
+        let (done, dropped) = std::sync::mpsc::channel();
+        // A thread of its own, because a runtime may be running in this one. It stands still
+        // meanwhile, and with it a connection that is just logging in, for which PostgreSQL would
+        // wait: so not for long.
+        thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.map(|runtime| runtime.block_on(query(&url, &statement)).is_ok())
-        };
-        // A thread of its own, because a runtime may be running in this one.
-        thread::spawn(work).join().ok();
+            let _ = runtime.map(|runtime| runtime.block_on(query(&url, &statement)).is_ok());
+            done.send(()).ok();
+        });
+        dropped.recv_timeout(DROP_PATIENCE).ok();
     }
 }
+
+/// How long a test waits for its database to go.
+const DROP_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Where the server is.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -122,8 +122,8 @@ async fn a_role_that_may_not_terminate_waits_until_the_backends_are_gone() {
          {role}"
     );
     place.db.batch_execute(&create).await.unwrap();
-    let (_, server) = place.database.url().split_once('@').map(|(a, b)| (a.len(), b.to_owned()))
-        .unwrap();
+    let (_, server) =
+        place.database.url().split_once('@').map(|(a, b)| (a.len(), b.to_owned())).unwrap();
     let plain = Connector::new(&format!("postgres://{role}:plain@{server}")).unwrap();
     let plain = plain.connect(Settings::Ordinary).await.unwrap();
     place.set_state(node, "dead").await;

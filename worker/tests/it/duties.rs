@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use skein_worker::Timing;
+
 use crate::place::{Place, Worker, until};
 
 #[tokio::test]
@@ -50,7 +52,7 @@ async fn a_worker_whose_connection_is_cut_loses_its_buckets_and_takes_a_share_ag
     let before = place.shared(&[32, 32]).await;
     let cut = "select pid, pg_terminate_backend(pid)
                  from pg_locks
-                where locktype = 'advisory' and objid::bigint = 64 + $1
+                where locktype = 'advisory' and objid::bigint = 64 + $1::bigint
                   and database = (select oid from pg_database where datname = current_database())";
     let pid: i32 = place.row(cut, &[&before[0].0]).await.get(0);
 
@@ -72,4 +74,24 @@ async fn a_worker_that_was_declared_dead_starts_again_as_a_new_node() {
     until(async || place.held().await.iter().any(|h| h.0 > i64::from(old) && h.1 == 64)).await;
     place.reaches(old, "swept").await;
     worker.stop().await;
+}
+
+#[tokio::test]
+async fn an_idle_worker_does_not_poll() {
+    let place = Place::new().await;
+    let mut options = place.options();
+    options.timing = Timing::default();
+    let _worker = Worker::start(options);
+    place.shared(&[64]).await;
+    let asked = "select xact_commit from pg_stat_database where datname = current_database()";
+    // What is done at the start, and then counted by the server a second late.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+
+    let before: i64 = place.row(asked, &[]).await.get(0);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let after: i64 = place.row(asked, &[]).await.get(0);
+
+    // It asks 17 times; the server itself adds some when it looks for what to vacuum.
+    let n_asked = after - before;
+    assert!((10..=60).contains(&n_asked), "{n_asked} in ten seconds");
 }

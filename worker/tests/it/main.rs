@@ -1,5 +1,7 @@
 //! What workers promise, on a real PostgreSQL, within this process and as processes of their own.
 
+#![allow(clippy::unwrap_used, reason = "a helper of tests may panic as they do")]
+
 mod death;
 mod duties;
 mod outage;

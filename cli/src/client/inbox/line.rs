@@ -1,4 +1,5 @@
-//! One line of the log: eight hex characters of SHA-256 over the JSON, a space, the JSON, a newline.
+//! One line of the log: eight hex characters of SHA-256 over the JSON, a space, the JSON, a
+//! newline.
 //!
 //! A line without its newline is the torn end of a write that never finished; a whole line whose
 //! checksum does not fit is damage, and is skipped.

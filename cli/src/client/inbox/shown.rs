@@ -1,8 +1,8 @@
 //! How far the log was shown to the person.
 //!
 //! One small file names a place in the log. It is moved right after each message was shown, under a
-//! lock of its own, so that two programs of one home do not both show it, and a restart does not show
-//! it again. A process that is killed between showing and moving repeats that one message.
+//! lock of its own, so that two programs of one home do not both show it, and a restart does not
+//! show it again. A process that is killed between showing and moving repeats that one message.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};

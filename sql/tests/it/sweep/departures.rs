@@ -32,10 +32,8 @@ async fn a_departure_is_found_by_one_of_two_workers() {
     }
     let (first, second, buckets) = (place.connect().await, place.connect().await, ALL());
 
-    let (a, b) = tokio::join!(
-        departures::depart(&first, &buckets),
-        departures::depart(&second, &buckets)
-    );
+    let (a, b) =
+        tokio::join!(departures::depart(&first, &buckets), departures::depart(&second, &buckets));
     let rest = departures::depart(&place.db, &buckets).await.unwrap();
 
     let mut mailboxes: Vec<i64> =

@@ -152,10 +152,8 @@ async fn two_workers_may_sweep_a_node_at_once_and_again() {
     place.set_state(dead, "fenced").await;
     let (first, second) = (place.connect().await, place.connect().await);
 
-    let (a, b) = tokio::join!(
-        nodes::sweep(&first, dead, GRACE),
-        nodes::sweep(&second, dead, GRACE)
-    );
+    let (a, b) =
+        tokio::join!(nodes::sweep(&first, dead, GRACE), nodes::sweep(&second, dead, GRACE));
     let again = sweep(&place, dead).await;
 
     let (a, b) = (a.unwrap(), b.unwrap());
@@ -178,7 +176,10 @@ async fn a_row_that_somebody_holds_is_left_for_the_next_call() {
     let mut holder = place.connect().await;
     let holding = holder.transaction().await.unwrap();
     // As a hello does, which is about to take the presence to another node.
-    holding.execute("select from session where mailbox = $1 for update", &[&session]).await.unwrap();
+    holding
+        .execute("select from session where mailbox = $1 for update", &[&session])
+        .await
+        .unwrap();
 
     let held_up = sweep(&place, node).await;
     holding.commit().await.unwrap();
