@@ -4,6 +4,7 @@
 //! pushed to it meanwhile goes to the home's inbox like everything else.
 
 pub mod attach;
+pub mod demo;
 pub mod doctor;
 pub mod group;
 pub mod inbox;
@@ -16,6 +17,7 @@ pub mod send;
 pub mod status;
 pub mod summary;
 pub mod trace;
+pub mod up;
 pub mod whoami;
 
 use clap::{Parser, Subcommand};
@@ -48,6 +50,10 @@ pub struct Cli {
 /// What can be done.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run a whole mesh on this machine, until Ctrl-C.
+    Up(up::Args),
+    /// Watch two peers talk through two edges, hop by hop.
+    Demo(demo::Args),
     /// Create a mesh, list those of this home, look at one.
     #[command(subcommand)]
     Mesh(mesh::Command),
@@ -110,6 +116,8 @@ pub async fn run(cli: Cli) -> Result<()> {
         Context { home: Home::open()?, out: Output::new(cli.json), mesh: cli.mesh.clone() };
     let context = &context;
     match cli.command {
+        Command::Up(args) => up::run(context, args).await,
+        Command::Demo(args) => demo::run(context, args).await,
         Command::Mesh(command) => mesh::run(context, command).await,
         Command::Invite(args) => invite::run(context, args).await,
         Command::Join(args) => join::run(context, args).await,

@@ -82,6 +82,14 @@ pub enum Error {
     #[error("{0}")]
     Io(#[from] std::io::Error),
 
+    /// Something of a local mesh did not start, or not do what it must.
+    #[error("{0}")]
+    Local(String),
+
+    /// The private PostgreSQL of a local mesh failed.
+    #[error(transparent)]
+    Database(#[from] skein_embedded::Error),
+
     /// A check of `doctor` failed; it has said so itself.
     #[error("{0} of the checks failed")]
     Unwell(usize),
@@ -100,6 +108,8 @@ impl Error {
             | Self::Crypto(_)
             | Self::Unexpected(_)
             | Self::Io(_)
+            | Self::Local(_)
+            | Self::Database(_)
             | Self::Unwell(_) => 1,
         }
     }
@@ -116,7 +126,7 @@ impl Error {
             Self::File { .. } => "SKEIN_HOME names another home; it must be yours to write",
             Self::Refused { hint, .. } => return hint.clone(),
             Self::Usage(_) | Self::NotFound(_) | Self::Unexpected(_) | Self::Io(_) => return None,
-            Self::Unwell(_) => return None,
+            Self::Local(_) | Self::Database(_) | Self::Unwell(_) => return None,
         };
         Some(hint.to_owned())
     }

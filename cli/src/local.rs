@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use skein_openapi::health::Health;
 use tokio::time::sleep;
+use zeroize::Zeroizing;
 
 use self::child::Program;
 use self::database::Keeper as DatabaseKeeper;
@@ -104,7 +105,7 @@ impl Local {
         self.progress.step("starting the edges");
         for index in 0..self.places.len() {
             let edge = self.edge(index, &url)?;
-            self.edges.push(Keeper::start(edge, self.progress.clone())?);
+            self.edges.push(Keeper::start(edge, self.progress.clone()));
         }
         for (edge, place) in self.edges.iter().zip(&self.places) {
             self.healthy(edge, place).await?;
@@ -112,11 +113,11 @@ impl Local {
         let worker = Program {
             name: "the worker".into(),
             path: self.programs.worker.clone(),
-            environment: vec![("DATABASE_URL", url.into()), ("NO_COLOR", "1".to_owned().into())],
+            environment: vec![("DATABASE_URL", text(url)), ("NO_COLOR", text("1"))],
             log: self.folder.log("worker")?,
             patience: HAND_OVER_WITHIN,
         };
-        self.worker = Some(Keeper::start(worker, self.progress.clone())?);
+        self.worker = Some(Keeper::start(worker, self.progress.clone()));
         self.progress.done();
         Ok(())
     }
@@ -176,15 +177,15 @@ impl Local {
         let key = folder::from_environment(&["SKEIN_DEPLOYMENT_KEY", "BROKER_ENCRYPTION_KEY"]);
         let key = key.map_or_else(|| self.folder.secret("deployment-key"), Ok)?;
         let mut environment = vec![
-            ("DATABASE_URL", url.to_owned().into()),
+            ("DATABASE_URL", text(url)),
             ("SKEIN_DEPLOYMENT_KEY", key),
             ("SKEIN_OPERATOR_TOKEN", self.operator_token.clone()),
-            ("SKEIN_LISTEN", place.listen().to_string().into()),
+            ("SKEIN_LISTEN", text(place.listen().to_string())),
             // Their log is a file.
-            ("NO_COLOR", "1".to_owned().into()),
+            ("NO_COLOR", text("1")),
         ];
         if folder::from_environment(&["SKEIN_PUBLIC_URL"]).is_none() {
-            environment.push(("SKEIN_PUBLIC_URL", place.socket().into()));
+            environment.push(("SKEIN_PUBLIC_URL", text(place.socket())));
         }
         let number = index + 1;
         Ok(Program {
@@ -214,4 +215,9 @@ impl Local {
         }
         Ok(())
     }
+}
+
+/// A value that is not printed.
+fn text(value: impl Into<String>) -> SecretText {
+    Zeroizing::new(value.into()).into()
 }

@@ -12,7 +12,7 @@ use skein_crypto::{Public, hello as signed};
 use skein_sql::{
     Error, Pool,
     attach::{self, Arrival, Attached, Claim},
-    fail, nonces,
+    fail, nodes, nonces,
 };
 use skein_wire::{
     Code, Status,
@@ -197,6 +197,7 @@ impl Greeter {
         let (waiting, arrivals): (Vec<_>, Vec<_>) =
             accepted.into_iter().map(|(waiting, arrival, _)| (waiting, arrival)).unzip();
         let attached = attach::attach(&transaction, self.node, &arrivals).await?;
+        let edges = nodes::edges(&transaction).await?;
         fail::point("attach.before_commit").await;
         transaction.commit().await?;
         for (waiting, _, _) in replayed {
@@ -204,7 +205,7 @@ impl Greeter {
         }
         for ((waiting, arrival), attached) in waiting.into_iter().zip(arrivals).zip(attached) {
             match attached {
-                Some(attached) => self.welcome(waiting, arrival, attached),
+                Some(attached) => self.welcome(waiting, arrival, attached, &edges),
                 None => reject(waiting, Code::Unauthorized),
             }
         }
@@ -250,7 +251,13 @@ impl Greeter {
     }
 
     /// Hands an attached session to the intake, closes its older socket, and tells the mesh.
-    fn welcome(&self, waiting: Waiting, arrival: Arrival, attached: Attached) {
+    fn welcome(
+        &self,
+        waiting: Waiting,
+        arrival: Arrival,
+        attached: Attached,
+        edges: &[String],
+    ) {
         let Ok(hello) = waiting.hello.verdict else { return };
         let caps = Caps::of(hello.caps.as_deref().unwrap_or_default());
         let groups: Vec<Group> = serde_json::from_value(attached.groups).unwrap_or_default();
@@ -269,7 +276,7 @@ impl Greeter {
                 .filter(|_| restored)
                 .and_then(|totals| serde_json::from_value(totals).ok()),
             services: Vec::new(),
-            edges: None,
+            edges: (caps.replies && !edges.is_empty()).then(|| edges.to_vec()),
             left_out: None,
         };
         let live = Live {

@@ -31,7 +31,7 @@ use std::{
 };
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use skein_sql::{Connector, Error, Pool, Settings, direct, migrate, partitions, presence, sessions};
+use skein_sql::{Connector, Error, Pool, Settings, direct, migrate, nodes, partitions, sessions};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
@@ -123,6 +123,7 @@ impl Edge {
                 () = node.dead.cancelled() => (),
             }
             node.close(1012, "starting again", DRAIN_PATIENCE).await;
+            node.end_work();
             let next = loop {
                 match Self::enter(&self.connector, &self.config).await {
                     Ok(next) => break next,
@@ -143,19 +144,13 @@ impl Edge {
     }
 
     /// Closes the sockets of a member that was revoked, on every edge.
-    pub async fn close_member(&self, mesh: i64, member: i64) {
-        let node = self.node();
-        let nodes = async {
+    pub async fn close_member(&self, member: i64) {
+        let alive = async {
             let db = self.pool.get().await?;
-            presence::nodes_of_member(&db, mesh, member).await
+            nodes::alive_edges(&db).await
         };
-        match nodes.await {
-            Ok(mut nodes) => {
-                if !nodes.contains(&node.id) {
-                    nodes.push(node.id);
-                }
-                node.tell(Tell::To(nodes, Note::Close { member }));
-            }
+        match alive.await {
+            Ok(nodes) => self.node().tell(Tell::To(nodes, Note::Close { member })),
             // Every edge compares its sockets with the members that may be here.
             Err(error) => error!(?error, "a revoked member's sockets close within ten seconds"),
         }

@@ -76,6 +76,8 @@ pub struct Node {
     pub stop: CancellationToken,
     /// Cancelled when the node was declared dead.
     pub dead: CancellationToken,
+    /// Cancelled when everything that works in the node's name is to end.
+    over: CancellationToken,
     /// The sockets of the node.
     pub sockets: TaskTracker,
     intake: mpsc::UnboundedSender<In>,
@@ -114,6 +116,7 @@ impl Node {
             hellos,
             stop: CancellationToken::new(),
             dead: CancellationToken::new(),
+            over: CancellationToken::new(),
             sockets: TaskTracker::new(),
             intake: intake.clone(),
             teller: teller.clone(),
@@ -123,13 +126,13 @@ impl Node {
         });
 
         let storing = Writer { pool: single(Settings::Ordinary)?, teller: teller.clone() };
-        tokio::spawn(storing.run(writer_queue));
+        node.work(storing.run(writer_queue));
         let telling =
             Teller { node: id, pool: single(Settings::Relaxed)?, intake: intake.clone() };
-        tokio::spawn(telling.run(teller_queue));
+        node.work(telling.run(teller_queue));
         let serving = Intake::new(id, single(Settings::Relaxed)?, teller.clone(), since);
-        tokio::spawn(serving.run(intake_queue));
-        tokio::spawn(settler::run(single(Settings::Relaxed)?, settler_queue));
+        node.work(serving.run(intake_queue));
+        node.work(settler::run(single(Settings::Relaxed)?, settler_queue));
         let greeting = Greeter {
             node: id,
             pool: single(Settings::Ordinary)?,
@@ -137,11 +140,17 @@ impl Node {
             intake: intake.clone(),
             teller,
         };
-        tokio::spawn(greeting.run(hello_queue));
-        tokio::spawn(listen(own.clone(), id, intake, node.stop.clone()));
-        tokio::spawn(beat(single(Settings::Relaxed)?, node.clone()));
+        node.work(greeting.run(hello_queue));
+        node.work(listen(own.clone(), id, intake));
+        node.work(beat(single(Settings::Relaxed)?, node.clone()));
         info!(node = id, "node {id} is alive");
         Ok(node)
+    }
+
+    /// Does something in the node's name, until the node is over.
+    fn work(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let over = self.over.clone();
+        tokio::spawn(async move { over.run_until_cancelled(task).await });
     }
 
     /// Whether the database answered lately.
@@ -270,6 +279,11 @@ impl Node {
         let _ = tokio::time::timeout(patience, self.departures.wait()).await;
     }
 
+    /// Ends everything that works in the node's name, after its sockets are closed.
+    pub fn end_work(&self) {
+        self.over.cancel();
+    }
+
     /// Stops for good: takes no more, drains its sockets, and says so in the database.
     pub async fn drain(&self, patience: Duration) {
         let drained = async {
@@ -287,6 +301,7 @@ impl Node {
         if let Err(error) = retired.await {
             warn!(%error, "the database was not told that this node stopped");
         }
+        self.end_work();
     }
 }
 
@@ -297,10 +312,7 @@ async fn beat(pool: Pool, node: Arc<Node>) {
     let mut answered = Instant::now();
     let mut bumped = Instant::now() - limit::BEAT_INTERVAL;
     loop {
-        tokio::select! {
-            _ = ticks.tick() => (),
-            () = node.dead.cancelled() => return,
-        }
+        ticks.tick().await;
         let beaten = async {
             let db = pool.get().await?;
             if bumped.elapsed() >= limit::BEAT_INTERVAL {
@@ -333,13 +345,8 @@ async fn beat(pool: Pool, node: Arc<Node>) {
 }
 
 /// Listens on the node's channel, again after every loss; each time something may have been missed.
-async fn listen(
-    connector: Connector,
-    id: i32,
-    intake: mpsc::UnboundedSender<In>,
-    stop: CancellationToken,
-) {
-    while !stop.is_cancelled() {
+async fn listen(connector: Connector, id: i32, intake: mpsc::UnboundedSender<In>) {
+    loop {
         match hear(&connector, id, &intake).await {
             Ok(()) => warn!("the listening connection was lost"),
             Err(error) if error.is_fenced() => return,

@@ -17,13 +17,19 @@ use crate::{
 
 /// Pushes a row as it was announced. `false`: its session's page has to be read instead.
 pub fn announced(session: &Session, seq: i64, recipient: i64, inline: &Inline) -> bool {
-    if inline.p > 0 && !session.takes_everything() {
-        // Held; it takes no place in the window, and the page is read when the status allows it.
+    let takes_everything = session.takes_everything();
+    let mut window = session.window();
+    if inline.p > 0 && !takes_everything {
+        // It takes no place in the window, and the page is read when the status allows it.
+        window.held = true;
         return true;
     }
-    let mut window = session.window();
     if window.has(seq) {
         return true;
+    }
+    if inline.p > 0 && window.held {
+        // The status allows it now, and what was held goes first.
+        return false;
     }
     if window.behind || window.room() == 0 || session.out.is_full() {
         window.behind = true;
@@ -107,7 +113,7 @@ pub async fn pages(
     let mut chosen: Vec<(&Arc<Session>, Vec<serve::Head>)> = Vec::new();
     for (session, ask) in asked.iter().zip(&asks) {
         let heads = by_session.remove(&session.mailbox).unwrap_or_default();
-        let takes = choose(session, heads, ask.rows);
+        let takes = choose(session, heads, ask);
         wanted.extend(takes.iter().map(|head| (head.seq, head.at)));
         if !takes.is_empty() {
             chosen.push((session, takes));
@@ -150,9 +156,10 @@ fn ask(session: &Session) -> serve::Ask {
 }
 
 /// What of a page is pushed, by room in the window and in the socket; the rest makes it behind.
-fn choose(session: &Session, heads: Vec<serve::Head>, asked: i64) -> Vec<serve::Head> {
+fn choose(session: &Session, heads: Vec<serve::Head>, ask: &serve::Ask) -> Vec<serve::Head> {
     let mut window = session.window();
-    let full_page = i64::try_from(heads.len()).is_ok_and(|n| n >= asked);
+    window.held = !ask.everything;
+    let full_page = i64::try_from(heads.len()).is_ok_and(|n| n >= ask.rows);
     let mut bytes = session.out.room();
     let mut room = window.room();
     let mut cut = full_page;

@@ -172,6 +172,9 @@ pub struct Window {
     recent: VecDeque<i64>,
     /// Whether rows wait in the table that were not pushed for want of room.
     pub behind: bool,
+    /// Whether rows may wait in the table that its status held back: until a page has shown them,
+    /// nothing of their class is pushed as announced.
+    pub held: bool,
     /// Multicasts that are for the session and were not pushed for want of room, oldest first.
     pub skipped: VecDeque<(i64, Timestamp)>,
     /// Multicasts that a catch-up sent, which an announcement may bring again.
@@ -195,6 +198,7 @@ impl Window {
             seqs: HashSet::new(),
             recent: VecDeque::new(),
             behind: false,
+            held: false,
             skipped: VecDeque::new(),
             caught_up: HashSet::new(),
             place,

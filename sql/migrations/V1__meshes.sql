@@ -26,7 +26,6 @@ create table member (
     display_name text        not null check (length(display_name) between 1 and 128),
     role         text        not null check (role in ('owner', 'admin', 'member')),
     joined_at    timestamptz not null default now(),
-    last_seen_at timestamptz,
     revoked_at   timestamptz,
     unique (mesh, pubkey)
 );

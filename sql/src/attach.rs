@@ -107,11 +107,6 @@ statements! {
          where mailbox = any($1) and announced = 'gone'
         returning mailbox";
 
-    MEMBERS_SEEN = "
-        update member
-           set last_seen_at = now()
-         where mailbox = any($1)";
-
     REASSERT = "
         insert into presence (session, mesh, member, node, attach_no, id, inbox)
         select s.mailbox, s.mesh, s.member, $1, s.attach_no, $4, $5
@@ -307,13 +302,6 @@ pub async fn attach(
         session.announce = announced.contains(&session.mailbox);
     }
     Ok(attached)
-}
-
-/// Notes that these members were here.
-pub async fn members_seen(db: &impl GenericClient, members: &[i64]) -> Result<()> {
-    let seen = db.prepare_cached(MEMBERS_SEEN).await?;
-    db.execute(&seen, &[&members]).await?;
-    Ok(())
 }
 
 /// Enters a presence that the database has lost, unless a newer attachment exists or the member was

@@ -42,11 +42,17 @@ impl Error {
         }
     }
 
-    /// Whether the same transaction may succeed if it is run again: 40001 and 40P01.
+    /// Whether the same transaction may succeed if it is run again: 40001, 40P01, and a statement
+    /// that took too long or waited too long for a lock.
     pub fn is_retriable(&self) -> bool {
         matches!(
             self.state(),
-            Some(&SqlState::T_R_SERIALIZATION_FAILURE | &SqlState::T_R_DEADLOCK_DETECTED)
+            Some(
+                &SqlState::T_R_SERIALIZATION_FAILURE
+                    | &SqlState::T_R_DEADLOCK_DETECTED
+                    | &SqlState::QUERY_CANCELED
+                    | &SqlState::LOCK_NOT_AVAILABLE
+            )
         )
     }
 

@@ -27,7 +27,8 @@ statements! {
         returning mailbox, id, pubkey, display_name, role, false as is_revoked";
 
     LIST = "
-        select m.id, m.pubkey, m.display_name, m.role, m.joined_at, m.last_seen_at,
+        select m.id, m.pubkey, m.display_name, m.role, m.joined_at, 
+               (select max(s.seen_at) from session s where s.member = m.mailbox) as last_seen_at,
                (select count(*) from presence p where p.member = m.mailbox) as peers
           from member m
          where m.mesh = $1 and m.revoked_at is null
@@ -36,7 +37,8 @@ statements! {
          limit $3";
 
     READ = "
-        select m.id, m.pubkey, m.display_name, m.role, m.joined_at, m.last_seen_at,
+        select m.id, m.pubkey, m.display_name, m.role, m.joined_at, 
+               (select max(s.seen_at) from session s where s.member = m.mailbox) as last_seen_at,
                (select count(*) from presence p where p.member = m.mailbox) as peers
           from member m
          where m.mesh = $1 and m.id = $2 and m.revoked_at is null";
@@ -46,12 +48,25 @@ statements! {
            set role = $3
          where mesh = $1 and id = $2 and role <> 'owner' and revoked_at is null";
 
+    // Its presences end with it: what its sockets still send is skipped before they are closed.
     REVOKE = "
-        update member
-           set revoked_at = now()
-         where mesh = $1 and id = $2 and role <> 'owner' and revoked_at is null
-           and ($3 or role = 'member')
-        returning mailbox";
+        with revoked as (
+            update member
+               set revoked_at = now()
+             where mesh = $1 and id = $2 and role <> 'owner' and revoked_at is null
+               and ($3 or role = 'member')
+            returning mailbox),
+        ended as (
+            delete from presence p
+             using revoked
+             where p.member = revoked.mailbox
+            returning p.session),
+        departing as (
+            update session s
+               set depart_at = case when announced = 'here' then now() end, seen_at = now()
+              from ended
+             where s.mailbox = ended.session)
+        select mailbox from revoked";
 
     IS_SESSION_KEY = "
         select exists (select from session where mesh = $1 and key = $2) as is_session_key";

@@ -36,6 +36,11 @@ statements! {
            set state = 'dead', dead_at = now()
          where id = $1 and state in ('alive', 'draining')";
 
+    ALIVE = "
+        select id
+          from node
+         where kind = 'edge' and state in ('alive', 'draining')";
+
     EDGES = "
         select url
           from node
@@ -96,6 +101,12 @@ pub async fn drain(db: &impl GenericClient, node: i32) -> Result<()> {
 pub async fn retire(db: &impl GenericClient, node: i32) -> Result<()> {
     db.execute(RETIRE, &[&node]).await?;
     Ok(())
+}
+
+/// The edges that may have sockets.
+pub async fn alive_edges(db: &impl GenericClient) -> Result<Vec<i32>> {
+    let alive = db.prepare_cached(ALIVE).await?;
+    Ok(db.query(&alive, &[]).await?.iter().map(|row| row.get("id")).collect())
 }
 
 /// Where the edges are reached, newest first, at most 16.

@@ -62,11 +62,6 @@ statements! {
           join member m on m.mailbox = p.member and m.revoked_at is null
          where p.node = $1";
 
-    OF_MEMBER = "
-        select distinct node
-          from presence
-         where mesh = $1 and member = $2";
-
     PLACES = "
         update session s
            set log_place = t.place::xid8, seen_at = now()
@@ -132,16 +127,6 @@ pub async fn depart(
 pub async fn nodes_of_mesh(db: &impl GenericClient, mesh: i64) -> Result<Vec<i32>> {
     let nodes = db.prepare_cached(NODES_OF_MESH).await?;
     Ok(db.query(&nodes, &[&mesh]).await?.iter().map(|row| row.get("node")).collect())
-}
-
-/// The nodes that have sessions of the member.
-pub async fn nodes_of_member(
-    db: &impl GenericClient,
-    mesh: i64,
-    member: i64,
-) -> Result<Vec<i32>> {
-    let nodes = db.prepare_cached(OF_MEMBER).await?;
-    Ok(db.query(&nodes, &[&mesh, &member]).await?.iter().map(|row| row.get("node")).collect())
 }
 
 /// Who is here, or away no longer than the grace: longest attached first. Hidden sessions are shown

@@ -4,23 +4,24 @@
 //! of the member. What other commands of this home received meanwhile is shown as well: there is
 //! one inbox a mesh and home.
 
-use std::io::{self, Write};
+mod printer;
+
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use skein_wire::groups::{JoinGroup, LeaveGroup};
-use skein_wire::presence::{ListPeers, SetStatus, SetSummary};
+use skein_wire::groups::{Group, JoinGroup, LeaveGroup};
+use skein_wire::presence::{SetStatus, SetSummary};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use self::printer::Printer;
 use super::Context;
 use super::attach::{self, Attached, PATIENCE};
 use crate::Result;
 use crate::client::inbox::Shown;
-use crate::client::message::{Event, Kind, Message};
 use crate::client::{Client, Closed, Incoming};
-use crate::home::{Home, Lifetime, Membership, Names};
-use crate::output::{Output, harmless, short};
+use crate::home::{Home, Lifetime, Membership};
+use crate::output::harmless;
 
 /// How often a follower looks for what other programs of this home did.
 const LOOK: Duration = Duration::from_millis(500);
@@ -60,7 +61,9 @@ pub async fn run(context: &Context, args: Args) -> Result<()> {
     }
     let attached = attach::start(context, &membership, Lifetime::Long)?;
     if args.follow {
-        let follower = Follower { context, membership, shown, printer, events: args.events };
+        let first_groups = membership.groups.clone();
+        let events = args.events;
+        let follower = Follower { context, membership, shown, printer, events, first_groups };
         return follower.run(attached).await;
     }
     once(attached, shown, printer, Duration::from_secs(args.wait)).await
@@ -103,6 +106,8 @@ struct Follower<'a> {
     shown: Shown,
     printer: Printer,
     events: bool,
+    /// The groups that every hello of this process names.
+    first_groups: Vec<Group>,
 }
 
 impl Follower<'_> {
@@ -159,8 +164,9 @@ impl Follower<'_> {
                 }
                 self.printer.learn(client).await;
                 attach::learn_edges(self.context, &self.membership, client)?;
-                self.apply(client, &Membership { groups: Vec::new(), ..self.membership.clone() })
-                    .await;
+                // The hello named the groups of the start, or the server restored older ones.
+                let groups = ack.restored_groups.unwrap_or_else(|| self.first_groups.clone());
+                self.apply(client, &Membership { groups, ..self.membership.clone() }).await;
             }
             Incoming::Disconnected { reason, .. } => self.say(&format!("disconnected: {reason}")),
             Incoming::Closed(closed) => return Err(closed.into()),
@@ -201,103 +207,6 @@ impl Follower<'_> {
     fn say(&self, what: &str) {
         if !self.printer.out.json {
             eprintln!("{}", harmless(what));
-        }
-    }
-}
-
-/// Writes messages, for people or for programs.
-struct Printer {
-    out: Output,
-    names: Names,
-    /// One JSON array, instead of one value a line.
-    is_list: bool,
-}
-
-impl Printer {
-    fn begin(&self) -> Result<()> {
-        if self.out.json && self.is_list {
-            write!(io::stdout(), "[")?;
-        }
-        Ok(())
-    }
-
-    fn end(&self, count: usize) -> Result<()> {
-        if self.out.json && self.is_list {
-            writeln!(io::stdout(), "]")?;
-        } else if count == 0 && self.is_list {
-            writeln!(io::stdout(), "Nothing new.")?;
-        }
-        Ok(())
-    }
-
-    fn message(&self, message: &Message, number: usize) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        if self.out.json {
-            if self.is_list && number > 0 {
-                write!(out, ",")?;
-            }
-            serde_json::to_writer(&mut out, message)?;
-            if !self.is_list {
-                writeln!(out)?;
-            }
-        } else {
-            self.words(&mut out, message)?;
-        }
-        // Only what is out of our hands counts as shown.
-        out.flush()
-    }
-
-    fn words(&self, out: &mut dyn Write, message: &Message) -> io::Result<()> {
-        let key = message.sender_pubkey.as_str();
-        let name = self.names.get(key).unwrap_or_else(|| short(key));
-        let to = match (message.kind, &message.target) {
-            (Kind::Direct, _) => String::new(),
-            (Kind::Multicast, Some(target)) => format!(" to {target}"),
-            (Kind::Multicast, None) => " to several".into(),
-        };
-        let id = self.out.dim(short(&message.message_id));
-        writeln!(
-            out,
-            "{}{}  {}  {id}",
-            self.out.bold(&harmless(name)),
-            harmless(&to),
-            self.out.dim(&message.created_at),
-        )?;
-        if message.conflict {
-            writeln!(out, "  (conflict: another text came under this id before)")?;
-        }
-        match (&message.text, &message.event_data, &message.problem) {
-            (Some(text), ..) => writeln!(out, "  {}", harmless(text).replace('\n', "\n  ")),
-            (None, Some(data), _) => writeln!(out, "  {}", harmless(&data.to_string())),
-            (None, None, Some(problem)) => writeln!(out, "  (not shown: {})", harmless(problem)),
-            (None, None, None) => writeln!(out, "  (empty)"),
-        }
-    }
-
-    fn event(&self, event: &Event) -> Result<()> {
-        let mut out = io::stdout().lock();
-        if self.out.json {
-            serde_json::to_writer(&mut out, event).map_err(io::Error::from)?;
-            writeln!(out)?;
-        } else {
-            let name = event.event_data.get("name").and_then(|name| name.as_str());
-            let words = format!("{} {}", event.event, harmless(name.unwrap_or_default()));
-            writeln!(out, "{}", self.out.dim(&words))?;
-        }
-        Ok(out.flush()?)
-    }
-
-    /// Learns the names of who is here; keys are shown for the others.
-    async fn learn(&mut self, client: &Client) {
-        let Ok(list) = client.request(&ListPeers {}).await else { return };
-        self.names.learn(list.peers.into_iter().map(|peer| (peer.pubkey, peer.display_name)));
-    }
-
-    /// Learns a name from who came.
-    fn heard(&mut self, event: &Event) {
-        let text = |field| event.event_data.get(field).and_then(|value| value.as_str());
-        if let (Some(key), Some(name)) = (text("pubkey"), text("name")) {
-            self.names.learn([(key.to_owned(), name.to_owned())]);
         }
     }
 }

@@ -8,6 +8,8 @@
 //!
 //! Both are in process groups of their own: Ctrl-C at a terminal reaches us alone.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -59,7 +61,9 @@ pub struct Child {
 impl Program {
     /// Starts the program.
     pub async fn start(&self) -> Result<Child> {
-        let log = crate::files::open_log(&self.log).map_err(Error::at(&self.log))?;
+        let mut log = OpenOptions::new();
+        let log = log.append(true).create(true).mode(0o600).open(&self.log);
+        let log = log.map_err(Error::at(&self.log))?;
         let errors = log.try_clone().map_err(Error::at(&self.log))?;
         let mut command = shell(BECOME);
         command.arg(&self.path).stdout(log).stderr(errors);

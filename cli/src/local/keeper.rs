@@ -1,6 +1,6 @@
 //! Keeps one program running: when it ends without being asked to, it is started again.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,6 @@ use tokio::time::sleep;
 
 use super::child::{Child, Program};
 use super::progress::Progress;
-use crate::Result;
 
 /// The pauses before starting again: each is double the one before.
 const PAUSE_MIN: Duration = Duration::from_millis(250);
@@ -23,7 +22,7 @@ const WELL_AFTER: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Keeper {
     name: String,
-    log: std::path::PathBuf,
+    log: PathBuf,
     stop: watch::Sender<bool>,
     deaths: watch::Receiver<u32>,
     task: JoinHandle<()>,
@@ -31,12 +30,12 @@ pub struct Keeper {
 
 impl Keeper {
     /// Starts the program and keeps it. Must be called within a tokio runtime.
-    pub fn start(program: Program, progress: Progress) -> Result<Self> {
+    pub fn start(program: Program, progress: Progress) -> Self {
         let (stop, stopped) = watch::channel(false);
         let (died, deaths) = watch::channel(0);
         let (name, log) = (program.name.clone(), program.log.clone());
         let task = tokio::spawn(keep(program, stopped, died, progress));
-        Ok(Self { name, log, stop, deaths, task })
+        Self { name, log, stop, deaths, task }
     }
 
     /// What people call the program.

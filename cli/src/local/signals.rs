@@ -4,30 +4,28 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::Result;
 
-/// Hears of Ctrl-C, of SIGTERM, and of a terminal that is gone.
+/// Hears of Ctrl-C and SIGTERM. A terminal that goes away kills us, unless `nohup` says otherwise;
+/// then the children's shells end them.
 #[derive(Debug)]
 pub struct Signals {
     interrupt: Signal,
     terminate: Signal,
-    hang_up: Signal,
 }
 
 impl Signals {
-    /// From now on none of them ends this process by itself.
+    /// From now on neither ends this process by itself.
     pub fn listen() -> Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
-            hang_up: signal(SignalKind::hangup())?,
         })
     }
 
-    /// Waits for the next of them.
+    /// Waits for the next.
     pub async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => (),
             _ = self.terminate.recv() => (),
-            _ = self.hang_up.recv() => (),
         }
     }
 }

@@ -8,3 +8,4 @@ mod edge;
 mod help;
 mod home;
 mod inbox;
+mod program;

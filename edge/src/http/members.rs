@@ -101,7 +101,7 @@ impl MemberRoutes {
                 found => return refuse(found).map(|()| Revoked::Revoked),
             },
         };
-        edge.close_member(mesh.no, mailbox).await;
+        edge.close_member(mailbox).await;
         Ok(Revoked::Revoked)
     }
 }

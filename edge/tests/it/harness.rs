@@ -132,7 +132,12 @@ impl TestMesh {
 
     /// Another mesh on the same edges.
     pub async fn other_mesh(&self) -> (String, i64) {
-        create_mesh(&self.edges[0], "other", &Keypair::generate().public).await
+        self.other_mesh_named("other").await
+    }
+
+    /// Another mesh of this slug on the same edges.
+    pub async fn other_mesh_named(&self, slug: &str) -> (String, i64) {
+        create_mesh(&self.edges[0], slug, &Keypair::generate().public).await
     }
 
     /// A new member with one session of ours, on this edge.

@@ -4,6 +4,7 @@ use std::{env, fs, path::Path};
 
 use serde_json::{Value, json};
 use skein_crypto::Keypair;
+use skein_sql::{Connector, Settings};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -36,7 +37,8 @@ async fn health_says_what_the_contract_says() {
 async fn health_is_degraded_while_the_database_is_away() {
     let mesh = TestMesh::start(1).await;
     let port = mesh.edges[0].port;
-    let outside = crate::harness::connect(&mesh.database.server_url()).await;
+    let outside = Connector::new(&mesh.database.server_url()).unwrap();
+    let outside = outside.connect(Settings::Maintenance).await.unwrap();
     let name = mesh.database.name();
     let allow = |is_allowed: bool| {
         format!("alter database {name} with allow_connections {is_allowed}")

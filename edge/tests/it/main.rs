@@ -2,3 +2,8 @@
 
 mod harness;
 mod messaging;
+mod acceptor;
+mod http;
+mod join;
+mod rest;
+mod web;

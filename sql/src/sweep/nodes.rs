@@ -41,7 +41,8 @@ statements! {
              where d.seq = offered.seq and d.recipient = offered.recipient)
         select count(*) as n_ended from ended";
 
-    // An offer to a session that is here stands; else the longest attached inbox session has it.
+    // An offer to a session that is here stands; else the longest attached inbox session has it. By
+    // sets: a look-up for each row costs up to a millisecond where one member has many sessions.
     RESOLVE = "
         with found as (
             select d.seq, d.recipient, d.offered
@@ -51,26 +52,32 @@ statements! {
                                 where n.id = $1 and n.state in ('alive', 'draining', 'dead'))
              limit $2
                for update skip locked),
+        own as (
+            select p.session, p.node
+              from presence p
+              join node n on n.id = p.node and n.state in ('alive', 'draining')
+             where p.session in (select recipient from found)),
+        kept as (
+            select p.session, p.member, p.node
+              from presence p
+              join node n on n.id = p.node and n.state in ('alive', 'draining')
+             where p.inbox and p.session in (select offered from found)),
+        inbox as (
+            select distinct on (p.member) p.session, p.member, p.node
+              from presence p
+              join node n on n.id = p.node and n.state in ('alive', 'draining')
+             where p.inbox and p.member in (select recipient from found)
+             order by p.member, p.attached_at),
         place as (
-            select found.seq, found.recipient, here.node, here.offered
-              from found
-              left join lateral (
-                   select p.node, null::bigint as offered, true as stands, p.attached_at
-                     from presence p
-                     join node n on n.id = p.node and n.state in ('alive', 'draining')
-                    where p.session = found.recipient
-                   union all
-                   select p.node, p.session, p.session is not distinct from found.offered,
-                          p.attached_at
-                     from presence p
-                     join node n on n.id = p.node and n.state in ('alive', 'draining')
-                    where p.member = found.recipient and p.inbox
-                    order by stands desc, attached_at
-                    limit 1) here on true),
+            select f.seq, f.recipient, coalesce(own.node, kept.node, inbox.node, 0) as node,
+                   coalesce(kept.session, inbox.session) as offered
+              from found f
+              left join own on own.session = f.recipient
+              left join kept on kept.session = f.offered and kept.member = f.recipient
+              left join inbox on inbox.member = f.recipient),
         moved as (
             update delivery d
-               set node = coalesce(place.node, 0), offered = place.offered,
-                   xid = pg_current_xact_id()
+               set node = place.node, offered = place.offered, xid = pg_current_xact_id()
               from place
              where d.seq = place.seq and d.recipient = place.recipient
             returning d.node)

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper of tests may panic as they do")]
 
+mod catalogue;
 mod direct;
 mod duties;
 mod fence;

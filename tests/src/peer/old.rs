@@ -1,12 +1,12 @@
 //! A stand-in for the old client, 0.8.9: no caps, ids that count from 1, nothing repeated.
 //!
 //! It answers pings by itself, comes back after 1, 2, 4 tenths of a second (the old one: seconds)
-//! with the same session key, queues sends while it is away, and forgets those that were not
+//! with the same session key, sends later what it was given while away, and forgets those that were not
 //! acknowledged when a socket was lost. A load balancer in front of it would give it any edge, and
 //! so does this one.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -78,7 +78,6 @@ impl Old {
             keys,
             record: record.clone(),
             commanded,
-            queued: VecDeque::new(),
             unacked: HashMap::new(),
             id: 0,
             next_edge: None,
@@ -117,7 +116,6 @@ struct Task {
     keys: Arc<Vec<Public>>,
     record: Arc<Record>,
     commanded: mpsc::UnboundedReceiver<Command>,
-    queued: VecDeque<Send>,
     unacked: HashMap<String, Send>,
     id: u64,
     next_edge: Option<String>,
@@ -181,12 +179,6 @@ impl Task {
 
     /// Serves a socket until it is lost, or until the peer is to move.
     async fn serve(&mut self, mut socket: Socket) {
-        while let Some(send) = self.queued.pop_front() {
-            let frame = self.frame(send);
-            if socket.send(frame).await.is_err() {
-                return;
-            }
-        }
         loop {
             tokio::select! {
                 frame = next(&mut socket) => match frame {

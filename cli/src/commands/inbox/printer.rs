@@ -1,0 +1,114 @@
+//! How messages are shown.
+
+use std::io::{self, Write};
+
+use skein_wire::presence::ListPeers;
+
+use crate::Result;
+use crate::client::Client;
+use crate::client::message::{Event, Kind, Message};
+use crate::home::Names;
+use crate::output::{Output, harmless, short};
+
+/// Writes messages, for people or for programs.
+pub struct Printer {
+    /// How to print.
+    pub out: Output,
+    /// What senders are called.
+    pub names: Names,
+    /// One JSON array, instead of one value a line.
+    pub is_list: bool,
+}
+
+impl Printer {
+    /// Before the first message.
+    pub fn begin(&self) -> Result<()> {
+        if self.out.json && self.is_list {
+            write!(io::stdout(), "[")?;
+        }
+        Ok(())
+    }
+
+    /// After the last message.
+    pub fn end(&self, count: usize) -> Result<()> {
+        if self.out.json && self.is_list {
+            writeln!(io::stdout(), "]")?;
+        } else if count == 0 && self.is_list {
+            writeln!(io::stdout(), "Nothing new.")?;
+        }
+        Ok(())
+    }
+
+    /// One message; `number` is its place in the list.
+    pub fn message(&self, message: &Message, number: usize) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        if self.out.json {
+            if self.is_list && number > 0 {
+                write!(out, ",")?;
+            }
+            serde_json::to_writer(&mut out, message)?;
+            if !self.is_list {
+                writeln!(out)?;
+            }
+        } else {
+            self.words(&mut out, message)?;
+        }
+        // Only what is out of our hands counts as shown.
+        out.flush()
+    }
+
+    fn words(&self, out: &mut dyn Write, message: &Message) -> io::Result<()> {
+        let key = message.sender_pubkey.as_str();
+        let name = self.names.get(key).unwrap_or_else(|| short(key));
+        let to = match (message.kind, &message.target) {
+            (Kind::Direct, _) => String::new(),
+            (Kind::Multicast, Some(target)) => format!(" to {target}"),
+            (Kind::Multicast, None) => " to several".into(),
+        };
+        let id = self.out.dim(short(&message.message_id));
+        writeln!(
+            out,
+            "{}{}  {}  {id}",
+            self.out.bold(&harmless(name)),
+            harmless(&to),
+            self.out.dim(&message.created_at),
+        )?;
+        if message.conflict {
+            writeln!(out, "  (conflict: another text came under this id before)")?;
+        }
+        match (&message.text, &message.event_data, &message.problem) {
+            (Some(text), ..) => writeln!(out, "  {}", harmless(text).replace('\n', "\n  ")),
+            (None, Some(data), _) => writeln!(out, "  {}", harmless(&data.to_string())),
+            (None, None, Some(problem)) => writeln!(out, "  (not shown: {})", harmless(problem)),
+            (None, None, None) => writeln!(out, "  (empty)"),
+        }
+    }
+
+    /// Who came or went.
+    pub fn event(&self, event: &Event) -> Result<()> {
+        let mut out = io::stdout().lock();
+        if self.out.json {
+            serde_json::to_writer(&mut out, event).map_err(io::Error::from)?;
+            writeln!(out)?;
+        } else {
+            let name = event.event_data.get("name").and_then(|name| name.as_str());
+            let words = format!("{} {}", event.event, harmless(name.unwrap_or_default()));
+            writeln!(out, "{}", self.out.dim(&words))?;
+        }
+        Ok(out.flush()?)
+    }
+
+    /// Learns the names of who is here; keys are shown for the others.
+    pub async fn learn(&mut self, client: &Client) {
+        let Ok(list) = client.request(&ListPeers {}).await else { return };
+        self.names.learn(list.peers.into_iter().map(|peer| (peer.pubkey, peer.display_name)));
+    }
+
+    /// Learns a name from who came.
+    pub fn heard(&mut self, event: &Event) {
+        let text = |field| event.event_data.get(field).and_then(|value| value.as_str());
+        if let (Some(key), Some(name)) = (text("pubkey"), text("name")) {
+            self.names.learn([(key.to_owned(), name.to_owned())]);
+        }
+    }
+}

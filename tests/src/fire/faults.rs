@@ -1,0 +1,167 @@
+//! The faults of a run, one after the other.
+
+use std::time::{Duration, Instant};
+
+use rand::{Rng, rngs::StdRng, seq::IndexedRandom};
+use tokio::time::{sleep, timeout};
+use tokio_postgres::Client;
+
+use super::{KILLS, Variant};
+use crate::{peer::Peer, place::Place, proxy::Moment};
+
+/// Between two faults, in milliseconds.
+const PAUSE_MS: std::ops::Range<u64> = 500..2000;
+/// How long a killed edge stays away, in milliseconds.
+const AWAY_MS: std::ops::Range<u64> = 100..1000;
+/// How long an edge is looked at before another is killed instead.
+const UNSETTLED_PATIENCE: Duration = Duration::from_secs(4);
+/// Kills that may be without unsettled rows before a run is given up as void.
+const KILLS_MAX: usize = 3 * KILLS;
+/// How long a commit is waited for.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(10);
+/// A paused edge is declared dead after 15 s and has lost everything by now.
+const EDGE_PAUSE: Duration = Duration::from_secs(40);
+/// How long a peer of ours stays away, in milliseconds.
+const LEAVE_MS: std::ops::Range<u64> = 2000..6000;
+
+/// What was done.
+#[derive(Debug, Default)]
+pub struct Faults {
+    /// See [`Report`](super::Report).
+    pub kills: usize,
+    /// See [`Report`](super::Report).
+    pub restarts: usize,
+    /// See [`Report`](super::Report).
+    pub cuts: usize,
+    /// Edges that were paused, went on, and found themselves dead.
+    pauses: usize,
+}
+
+impl Faults {
+    /// Why a run of this variant proves nothing.
+    pub fn void(&self, variant: Variant, swallowed: u64) -> Vec<String> {
+        let mut void = Vec::new();
+        if self.kills < KILLS {
+            void.push(format!("{} edges were killed with unsettled rows", self.kills));
+        }
+        if self.restarts == 0 {
+            void.push("the database was not restarted with a commit in flight".into());
+        }
+        if self.cuts == 0 {
+            void.push("no listener was cut".into());
+        }
+        if variant == Variant::Deaf && swallowed == 0 {
+            void.push("no notification was swallowed".into());
+        }
+        if variant == Variant::Paused && self.pauses == 0 {
+            void.push("no paused edge was declared dead and went on".into());
+        }
+        void
+    }
+}
+
+/// Makes the faults of a run. Every edge serves when this returns.
+pub async fn make(
+    place: &mut Place,
+    peers: &[Peer],
+    variant: Variant,
+    rng: &mut StdRng,
+) -> Faults {
+    let mut faults = Faults::default();
+    let mut paused: Option<(usize, i32, Instant)> = None;
+    for n in 0..KILLS_MAX {
+        if faults.kills >= KILLS && faults.restarts > 0 && faults.cuts > 0 {
+            break;
+        }
+        sleep(Duration::from_millis(rng.random_range(PAUSE_MS))).await;
+        if n == 1 && variant == Variant::Paused {
+            let edge = rng.random_range(0..place.edges.len());
+            let node = node_of(place, edge).await;
+            place.edges[edge].pause();
+            paused = Some((edge, node, Instant::now()));
+        }
+        if n == 3 || n == 6 {
+            faults.cuts += usize::from(place.proxy.cut_listener());
+        }
+        if n == 4 || n == 8 {
+            faults.restarts += usize::from(restart(place, rng).await);
+        }
+        if n == 2 || n == 7 {
+            let away = &peers[rng.random_range(0..peers.len())];
+            let (kill, ()) = tokio::join!(kill(place, paused.map(|p| p.0), rng), async {
+                away.leave().await;
+                sleep(Duration::from_millis(rng.random_range(LEAVE_MS))).await;
+                away.come_back().await;
+            });
+            faults.kills += usize::from(kill);
+            continue;
+        }
+        faults.kills += usize::from(kill(place, paused.map(|p| p.0), rng).await);
+    }
+    if let Some((edge, node, since)) = paused {
+        sleep(EDGE_PAUSE.saturating_sub(since.elapsed())).await;
+        let is_dead = state(&place.db().await, node).await != "alive";
+        place.edges[edge].resume();
+        faults.pauses += usize::from(is_dead);
+    }
+    for edge in &place.edges {
+        edge.ready().await;
+    }
+    faults
+}
+
+/// Kills an edge at a moment when something of its sessions is unsettled, and starts it again;
+/// whether there was such a moment.
+async fn kill(place: &mut Place, spare: Option<usize>, rng: &mut StdRng) -> bool {
+    let candidates: Vec<usize> = (0..place.edges.len()).filter(|i| Some(*i) != spare).collect();
+    let victim = *candidates.choose(rng).expect("there is more than one edge");
+    place.edges[victim].ready().await;
+    let node = node_of(place, victim).await;
+    let db = place.db().await;
+    let had_work = timeout(UNSETTLED_PATIENCE, unsettled(&db, node)).await.is_ok();
+    place.edges[victim].kill().await;
+    sleep(Duration::from_millis(rng.random_range(AWAY_MS))).await;
+    place.edges[victim].start();
+    had_work
+}
+
+/// Returns at a moment when rows of sessions at this node are unsettled.
+async fn unsettled(db: &Client, node: i32) {
+    let count = "
+        select count(*)
+          from delivery d
+          join presence p on p.session = d.recipient
+         where p.node = $1";
+    loop {
+        // A database that is just starting again has no such moment.
+        let Ok(row) = db.query_one(count, &[&node]).await else { return std::future::pending().await };
+        if row.get::<_, i64>(0) > 0 {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Cuts the database's power while a commit is in flight, before or after it took effect; whether
+/// there was one.
+async fn restart(place: &mut Place, rng: &mut StdRng) -> bool {
+    let at = if rng.random() { Moment::BeforeServer } else { Moment::AfterServer };
+    let was_committing = place.proxy.hold_commit(at, COMMIT_PATIENCE).await;
+    place.server.kill().await;
+    place.proxy.cut_all();
+    place.server.resume().await.expect("PostgreSQL starts again");
+    was_committing
+}
+
+/// The node that an edge's process is now.
+async fn node_of(place: &Place, edge: usize) -> i32 {
+    let url = place.edges[edge].url();
+    let newest = "select max(id) from node where url = $1";
+    let row = place.db().await.query_one(newest, &[&url]).await;
+    row.expect("the database serves").get(0)
+}
+
+async fn state(db: &Client, node: i32) -> String {
+    let state = "select state from node where id = $1";
+    db.query_one(state, &[&node]).await.expect("the database serves").get(0)
+}

@@ -1,0 +1,41 @@
+//! Every variant of a run under fire, in the size of a test. `./dev soak` makes larger ones.
+
+use skein_tests::fire::{Plan, Variant, run, seed};
+
+/// Messages of a run.
+const MESSAGES: u64 = 5000;
+
+async fn holds(variant: Variant) {
+    let report = run(Plan { variant, messages: MESSAGES, seed: seed() }).await;
+    assert!(report.is_good(), "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn peers_of_ours_see_every_message_once_and_in_order() {
+    holds(Variant::Ours).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_peers_see_every_message_and_repeats_under_the_same_id() {
+    holds(Variant::Old).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_and_new_peers_talk_to_each_other() {
+    holds(Variant::Mixed).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_holds_with_every_notification_lost() {
+    holds(Variant::Deaf).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_holds_when_an_edge_is_paused_and_goes_on() {
+    holds(Variant::Paused).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_holds_while_everybody_moves() {
+    holds(Variant::Moving).await;
+}
