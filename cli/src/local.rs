@@ -47,6 +47,9 @@ const DRAIN_WITHIN: Duration = Duration::from_secs(15);
 /// How long a worker may take to hand over its duties.
 const HAND_OVER_WITHIN: Duration = Duration::from_secs(8);
 
+/// The lines of its log that an edge's failure is told with.
+const LOG_LINES_SHOWN: usize = 5;
+
 /// What a local mesh is to be.
 #[derive(Debug)]
 pub struct Options {
@@ -210,8 +213,9 @@ impl Local {
                 0 => format!("did not answer within {} s", READY_WITHIN.as_secs()),
                 _ => "did not start".into(),
             };
-            let said = folder::end_of(edge.log());
-            return Err(Error::Local(format!("{} {problem}: {said}", edge.name())));
+            let said = folder::end_of(edge.log(), LOG_LINES_SHOWN).unwrap_or_default();
+            let log = edge.log().display();
+            return Err(Error::Local(format!("{} {problem}; {log} ends:\n{said}", edge.name())));
         }
         Ok(())
     }

@@ -1,9 +1,9 @@
 //! How connections come in.
 //!
-//! poem's own listener leaves Nagle on, spins when the process is out of files, and waits forever for
-//! half a request. Ours sets TCP_NODELAY, backs off, holds a permit for every connection as long as it
-//! lives, does the TLS handshake beside the accepting, and puts a [`Guarded`] stream between the
-//! socket and the server, which ends connections that make no progress.
+//! poem's own listener leaves Nagle on, spins when the process is out of files, and waits forever
+//! for half a request. Ours sets TCP_NODELAY, backs off, holds a permit for every connection as
+//! long as it lives, does the TLS handshake beside the accepting, and puts a [`Guarded`] stream
+//! between the socket and the server, which ends connections that make no progress.
 
 mod guarded;
 pub mod tls;

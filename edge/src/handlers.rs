@@ -13,7 +13,9 @@ pub mod stats;
 use std::sync::Arc;
 
 use serde::Serialize;
-use skein_wire::{Call, Code, DecodeError, Envelope, Message, Refusal, hello, messaging::Ack};
+use skein_wire::{
+    Call, Code, DecodeError, Envelope, Message, Refusal, hello, limit, messaging::Ack,
+};
 use tracing::error;
 
 use crate::{measure, node::Node, session::Session};
@@ -80,9 +82,18 @@ impl Context<'_> {
     }
 }
 
-/// Messages that the contract never answers, not with an error either.
-const SILENT: &[&str] =
-    &["set_status", "set_summary", "set_stats", "join_group", "leave_group", "received"];
+/// Messages that the contract never answers, or acknowledges only when they succeed: their failure is
+/// no error to an old client either.
+const SILENT: &[&str] = &[
+    "set_status",
+    "set_summary",
+    "set_visible",
+    "set_profile",
+    "set_stats",
+    "join_group",
+    "leave_group",
+    "received",
+];
 
 /// Serves one frame of an attached session.
 pub async fn serve(node: &Arc<Node>, session: &Arc<Session>, frame: &str) {
@@ -91,6 +102,11 @@ pub async fn serve(node: &Arc<Node>, session: &Arc<Session>, frame: &str) {
         Ok(envelope) if envelope.kind == hello::TYPE => {
             let detail = "this socket has said hello; open another".to_owned();
             (envelope, Err(DecodeError { code: Code::InvalidMessage, detail }))
+        }
+        Ok(envelope) if is_long(envelope.req_id.as_ref()) => {
+            let detail = format!("`_reqId` is over {} bytes", limit::ID_BYTES_MAX);
+            let envelope = Envelope { req_id: None, ..envelope };
+            (envelope, Err(DecodeError { code: Code::TooLarge, detail }))
         }
         Ok(envelope) => {
             let message = Message::decode(&envelope.kind, frame);
@@ -119,13 +135,18 @@ pub async fn serve(node: &Arc<Node>, session: &Arc<Session>, frame: &str) {
     match served {
         Ok(Some(reply)) => session.out.frame(reply),
         Ok(None) => {
-            // A send is answered when it is stored, and the word `received` needs none.
-            if session.caps.replies && !is_send && envelope.kind != "received" {
+            // A send is answered when it is stored; `received` only if it asks.
+            let is_word = envelope.kind == "received" && req_id.is_none();
+            if session.caps.replies && !is_send && !is_word {
                 session.out.frame(skein_wire::encode(&Ack::of_request(req_id), req_id));
             }
         }
         Err(error) => fail(&ctx, &envelope, &error),
     }
+}
+
+fn is_long(id: Option<&String>) -> bool {
+    id.is_some_and(|id| id.len() > limit::ID_BYTES_MAX)
 }
 
 fn fail(ctx: &Context<'_>, envelope: &Envelope, error: &Error) {

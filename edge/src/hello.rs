@@ -121,7 +121,10 @@ fn shape(hello: &mut Hello) -> Result<(), Code> {
         *name = name.trim().chars().take(limit::DISPLAY_NAME_CHARS_MAX).collect();
     }
     let groups = hello.groups.get_or_insert_default();
-    let are_groups = groups.iter().all(|g| crate::handlers::groups::is_path(&g.name));
+    let are_groups = groups.iter().all(|group| {
+        let n_bytes = group.role.as_ref().map_or(0, String::len);
+        crate::handlers::groups::is_path(&group.name) && n_bytes <= limit::ROLE_BYTES_MAX
+    });
     if groups.len() > limit::GROUPS_MAX || !are_groups {
         return Err(Code::Malformed);
     }
@@ -188,10 +191,14 @@ impl Greeter {
         if accepted.is_empty() {
             return Ok(());
         }
-        let nonces: Vec<Vec<u8>> = accepted.iter().map(|(w, _, _)| w.hello.nonce()).collect();
+        // Signatures that came with a proof go first: without it they are good for no other key.
+        let mut nonces: Vec<Vec<u8>> =
+            accepted.iter().filter_map(|(w, _, _)| w.hello.proved_signature()).collect();
+        let n_proved = nonces.len();
+        nonces.extend(accepted.iter().map(|(w, _, _)| w.hello.nonce()));
         let transaction = db.transaction().await?;
         let unseen = nonces::take_all(&transaction, &nonces).await?;
-        let mut unseen = unseen.into_iter();
+        let mut unseen = unseen.into_iter().skip(n_proved);
         let (accepted, replayed): (Vec<_>, Vec<_>) =
             accepted.into_iter().partition(|_| unseen.next().unwrap_or(false));
         let (waiting, arrivals): (Vec<_>, Vec<_>) =
@@ -336,11 +343,22 @@ impl Checked {
 
     /// What makes this very hello recognisable: the proof's nonce, else the exact signature.
     fn nonce(&self) -> Vec<u8> {
-        let text = self.verdict.as_ref().map_or("", |hello| {
-            hello.session_proof.as_ref().map_or(hello.signature.as_str(), |p| p.nonce.as_str())
-        });
-        hex::decode(text).unwrap_or_else(|_| text.as_bytes().to_vec())
+        self.verdict.as_ref().map_or(Vec::new(), |hello| {
+            bytes(hello.session_proof.as_ref().map_or(&hello.signature, |proof| &proof.nonce))
+        })
     }
+
+    /// The signature of a hello that is recognised by its proof. Whoever heard it could leave the
+    /// proof out and name a session key of his own.
+    fn proved_signature(&self) -> Option<Vec<u8>> {
+        let hello = self.verdict.as_ref().ok()?;
+        hello.session_proof.as_ref().map(|_| bytes(&hello.signature))
+    }
+}
+
+/// The bytes that a hex text stands for, in whichever case it is written.
+fn bytes(hex: &str) -> Vec<u8> {
+    hex::decode(hex).unwrap_or_else(|_| hex.as_bytes().to_vec())
 }
 
 /// The event that a session is here.

@@ -33,6 +33,10 @@ const RETRY: Duration = Duration::from_millis(500);
 /// Rows for sessions that are not here are handed back no faster than this: a presence without a
 /// socket would send them round and round.
 const ASTRAY_EVERY: Duration = Duration::from_millis(100);
+/// A crash of the database takes back commits that did not wait for the disk, and gives the numbers
+/// of their transactions out again: those of three times `wal_writer_delay` (200 ms), with room. A
+/// look or a place that started behind such a number would miss what gets it next.
+const TAKEN_BACK_MAX: Duration = Duration::from_millis(1500);
 /// Places in the log are written this often.
 const PLACES_EVERY: Duration = Duration::from_secs(5);
 /// The database's presences of this node are compared with the sockets this often.
@@ -90,6 +94,9 @@ pub struct Intake {
     log: Log,
     /// The next look starts at this xid.
     since: i64,
+    /// The xmin of a later look, and when that was: where looks start once no crash of the database
+    /// can give its transactions' numbers to others.
+    ahead: (Instant, i64),
     look_due: bool,
     events: HashMap<i64, i64>,
     event_budget: HashMap<i64, (Instant, u32)>,
@@ -114,6 +121,7 @@ impl Intake {
             heard: HashMap::new(),
             log: Log::default(),
             since,
+            ahead: (Instant::now(), since),
             look_due: true,
             events: HashMap::new(),
             event_budget: HashMap::new(),
@@ -379,11 +387,13 @@ impl Intake {
         if !meshes.is_empty() {
             self.log.read(&db, &meshes, self.since, &self.by_mesh).await?;
         }
-        self.since = look.xmin;
+        if self.ahead.0.elapsed() > TAKEN_BACK_MAX {
+            self.since = std::mem::replace(&mut self.ahead, (Instant::now(), look.xmin)).1;
+        }
         self.look_due = false;
-        self.log.looked(look.xmin);
+        self.log.looked(self.since);
         self.statuses(&db).await?;
-        let horizon = u64::try_from(look.xmin).unwrap_or(0);
+        let horizon = u64::try_from(self.since).unwrap_or(0);
         for session in self.sessions.values() {
             let mut window = session.window();
             window.advance(horizon);

@@ -10,12 +10,14 @@ use std::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Instant,
 };
 
 use jiff::Timestamp;
 use skein_wire::{Status, groups::Group, hello::Caps, limit};
-use tokio::sync::{Notify, mpsc};
+use tokio::{
+    sync::{Notify, mpsc},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 /// Settled seqs that a window remembers, for announcements that come late.

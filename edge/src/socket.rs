@@ -196,23 +196,18 @@ async fn next(stream: &mut Stream, out: &Outbox) -> Option<Heard> {
             return None;
         }
     };
+    if message.as_bytes().len() > limit::FRAME_BYTES_MAX {
+        out.close(1009, "frame too large");
+        return None;
+    }
     let text = match message {
         Message::Text(text) => text,
-        Message::Binary(bytes) => match String::from_utf8(bytes) {
-            Ok(text) => text,
-            Err(_) => {
-                measure::unserved();
-                return Some(Heard::Other);
-            }
-        },
+        // What is no text is no message either, and answered like an empty frame.
+        Message::Binary(bytes) => String::from_utf8(bytes).unwrap_or_default(),
         Message::Pong(payload) => return Some(Heard::Pong(payload)),
         Message::Ping(_) => return Some(Heard::Other),
         Message::Close(_) => return Some(Heard::Close),
     };
-    if text.len() > limit::FRAME_BYTES_MAX {
-        out.close(1009, "frame too large");
-        return None;
-    }
     Some(Heard::Text(text))
 }
 

@@ -41,6 +41,8 @@ pub struct Item {
     pub session: Arc<Session>,
     /// The sender's own id; empty when it gave none.
     pub id: String,
+    /// What a refusal is matched by besides; an `ack` has none.
+    pub req_id: Option<String>,
     /// The id it gets.
     pub message_id: Uuid,
     /// The hash of its body, where repeats are recognised.
@@ -347,7 +349,7 @@ impl Writer {
         loop {
             pause::database(&self.pool).await?;
             let Ok(db) = self.pool.get().await else { continue };
-            match store::outcome(&db, &begun.xid).await {
+            match store::outcome(&db, begun, messages).await {
                 Ok(Some(true)) => return Ok(()),
                 Ok(Some(false)) => return Err(error),
                 Ok(None) => tokio::time::sleep(Duration::from_millis(20)).await,
@@ -409,7 +411,7 @@ fn done(batch: Vec<Item>) {
 fn refuse(item: &Item, code: Code) {
     measure::refused(code);
     let refusal = Refusal::new(code).of_send(&item.id);
-    item.session.out.frame(skein_wire::encode(&refusal, None));
+    item.session.out.frame(skein_wire::encode(&refusal, item.req_id.as_deref()));
 }
 
 /// The extensions go to those that asked for them.

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 /// What a joiner sends.
 #[derive(Debug, Clone, Object, Serialize, Deserialize)]
 pub struct Join {
-    /// The secret of the invite: ours as 64 hex characters, the reference's as it stands in its link.
+    /// The secret of the invite: ours as 64 hex characters, the reference's as it stands in its
+    /// link.
     pub invite_token: String,
     /// The signed payload of the invite, of either form.
     pub invite_payload: serde_json::Value,

@@ -1,8 +1,9 @@
-//! The REST objects, one file per resource. The edge serves them, the data layer fills them, the CLI
-//! reads them; `openapi.json` beside this crate is written by a test from the edge's routes.
+//! The REST objects, one file per resource. The edge serves them, the data layer fills them, the
+//! CLI reads them; `openapi.json` beside this crate is written by a test from the edge's routes.
 //!
 //! Every route of ours answers failures with [`Error`]. The reference's own routes ([`join`],
-//! [`hook`], [`health`]) keep their exact shapes. Moments are text: ISO 8601, UTC, milliseconds, `Z`.
+//! [`hook`], [`health`]) keep their exact shapes. Moments are text: ISO 8601, UTC, milliseconds,
+//! `Z`.
 
 pub mod error;
 pub mod health;

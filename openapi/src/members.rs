@@ -1,7 +1,7 @@
 //! Members: who may say hello in a mesh, and what each may do.
 //!
-//! An `owner` may do everything. An `admin` invites members and revokes them, but makes no admin and
-//! touches none. A `member` takes part, and may see the mesh and who is in it.
+//! An `owner` may do everything. An `admin` invites members and revokes them, but makes no admin
+//! and touches none. A `member` takes part, and may see the mesh and who is in it.
 
 use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};

@@ -41,6 +41,7 @@ create index on session (member, seen_at desc);
 create index on session (mesh, depart_at) where depart_at is not null;
 create index on session (depart_at) where depart_at is not null;
 create index on session (seen_at);
+create index on session (status_at) where status = 'working' and status_source = 'hook';
 
 -- The attachment of a session to a socket at a node. Written at attaching and detaching only, so
 -- that a batch of sends that holds it FOR SHARE waits for nothing else.
@@ -58,6 +59,8 @@ create table presence (
 create index on presence (mesh, node);
 create index on presence (node);
 create index on presence (member);
+-- Where member mail may go: asked for every recipient of a batch.
+create index on presence (member) where inbox;
 
 -- Statuses that a hook reported before its session said hello.
 create unlogged table hook_pending (

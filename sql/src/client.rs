@@ -1,15 +1,12 @@
 //! What can run a statement: a connection or a transaction, pooled or not.
 //!
-//! The pool's own trait of this kind leaves out connections that are in no pool, which the listener,
-//! the duties and the upkeep have; so here is one over all of them.
+//! The pool's own trait of this kind leaves out connections that are in no pool, which the
+//! listener, the duties and the upkeep have; so here is one over all of them.
 
 use std::future::Future;
 
 use deadpool_postgres::ClientWrapper;
-use tokio_postgres::{
-    Error, Row, Statement, ToStatement,
-    types::ToSql,
-};
+use tokio_postgres::{Error, Row, Statement, ToStatement, types::ToSql};
 
 use crate::Db;
 

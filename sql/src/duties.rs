@@ -9,8 +9,8 @@
 use crate::{GenericClient, Result, statement::statements};
 
 statements! {
-    // Rows are pulled one by one and filtered before they are counted: no lock is taken beyond those
-    // that are returned.
+    // Rows are pulled one by one and filtered before they are counted: no lock is taken beyond
+    // those that are returned.
     TAKE = "
         select bucket
           from unnest($2::integer[]) as bucket
@@ -28,8 +28,8 @@ statements! {
 /// Buckets of each kind. A mesh is in the bucket of its number modulo this.
 pub const BUCKETS: i32 = 64;
 
-/// Where our advisory locks begin, so that those of another program in the same database are others:
-/// "sk" in ASCII, then the kind.
+/// Where our advisory locks begin, so that those of another program in the same database are
+/// others: "sk" in ASCII, then the kind.
 const LOCK_CLASS: i32 = 0x736b_0000;
 
 /// What a duty is about.
@@ -68,8 +68,8 @@ pub async fn sit(db: &impl GenericClient, kind: Kind, node: i32) -> Result<bool>
     Ok(!take(db, kind, &[seat(node)], 1).await?.is_empty())
 }
 
-/// Takes at most `n` of these buckets, in this order, for this connection; returns those that nobody
-/// else had. The caller has none of them: a connection can take a lock twice.
+/// Takes at most `n` of these buckets, in this order, for this connection; returns those that
+/// nobody else had. The caller has none of them: a connection can take a lock twice.
 pub async fn take(
     db: &impl GenericClient,
     kind: Kind,

@@ -30,8 +30,8 @@ statements! {
            set state = 'dead', dead_at = now()
          where id = $1 and beat = $2 and state in ('alive', 'draining')";
 
-    // Other roles' backends show neither name nor start to a role without privileges: a matching pid
-    // alone has to do, or such a backend would pass for gone.
+    // Other roles' backends show neither name nor start to a role without privileges: a matching
+    // pid alone has to do, or such a backend would pass for gone.
     BACKENDS = "
         select a.pid, case when $3::boolean then pg_terminate_backend(a.pid) end as ended
           from node n

@@ -112,12 +112,7 @@ pub async fn revoke_plain(db: &impl GenericClient, mesh: i64, id: &str) -> Resul
     revoke_if(db, mesh, id, false).await
 }
 
-async fn revoke_if(
-    db: &impl GenericClient,
-    mesh: i64,
-    id: &str,
-    admins_too: bool,
-) -> Result<bool> {
+async fn revoke_if(db: &impl GenericClient, mesh: i64, id: &str, admins_too: bool) -> Result<bool> {
     let revoke = db.prepare_cached(REVOKE).await?;
     Ok(db.execute(&revoke, &[&mesh, &id, &admins_too]).await? == 1)
 }

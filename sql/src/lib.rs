@@ -4,8 +4,8 @@
 //! `statements!` list, and a test prepares every one of them against the migrated schema. Functions
 //! take `&impl GenericClient`, so they work alone and inside a caller's transaction.
 //!
-//! Connections come from [`connect`]: they carry the node's name, keepalives and timeouts, and say
-//! nothing before they registered themselves with their node (see [`nodes`]).
+//! Connections come from a [`Connector`]: they carry the node's name, keepalives and timeouts, and
+//! say nothing before they registered themselves with their node (see [`nodes`]).
 
 mod client;
 mod connect;

@@ -144,7 +144,8 @@ pub async fn read(
     Ok(db.query_opt(&read, &[&mesh, &id]).await?.as_ref().map(object))
 }
 
-/// Gives a member another role and returns true; returns false for owners and for whom there is not.
+/// Gives a member another role and returns true; returns false for owners and for whom there is
+/// not.
 pub async fn set_role(db: &impl GenericClient, mesh: i64, id: &str, role: Grant) -> Result<bool> {
     let set_role = db.prepare_cached(SET_ROLE).await?;
     Ok(db.execute(&set_role, &[&mesh, &id, &Role::from(role).as_str()]).await? == 1)

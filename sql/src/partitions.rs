@@ -181,8 +181,8 @@ fn make(parent: Parent, day: Date) -> String {
     )
 }
 
-/// Detaches and drops what is too old, after holding what is still needed. Safe to run twice, and by
-/// two at once: the second does nothing.
+/// Detaches and drops what is too old, after holding what is still needed. Safe to run twice, and
+/// by two at once: the second does nothing.
 ///
 /// `db` is a maintenance connection that is in no transaction: it may wait long.
 pub async fn drop_old(db: &tokio_postgres::Client) -> Result<Dropped> {

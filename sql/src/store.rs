@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use futures_util::future::{try_join, try_join4, try_join5};
 use jiff::Timestamp;
 use skein_wire::limit;
+use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
 use crate::{Db, Error, GenericClient, Result, statement::statements};
@@ -105,6 +106,12 @@ statements! {
 
     OUTCOME = "
         select pg_xact_status($1::text::xid8) as status";
+
+    STORED = "
+        select count(*) as n
+          from unnest($1::bigint[], $2::uuid[]) as t(seq, message_id)
+          join message m on m.seq = t.seq and m.message_id = t.message_id
+         where m.at = $3";
 }
 
 /// A target that a batch names: the mesh's number and a key.
@@ -410,14 +417,30 @@ pub async fn roll_back(db: &Db) -> Result<()> {
     Ok(())
 }
 
-/// What became of a transaction: `Some(true)` committed, `Some(false)` not, `None` still going on.
-pub async fn outcome(db: &impl GenericClient, xid: &str) -> Result<Option<bool>> {
+/// What became of a batch whose COMMIT was not answered: `Some(true)` committed, `Some(false)` not,
+/// `None` still going on.
+///
+/// The transaction's own status is not enough: after a crash, the number of a transaction that left
+/// no trace on disk is given to another, and that one may have committed. So the rows are looked
+/// for, once no transaction of this number is going on.
+pub async fn outcome(
+    db: &impl GenericClient,
+    begun: &Begun,
+    messages: &[NewMessage<'_>],
+) -> Result<Option<bool>> {
     let ask = db.prepare_cached(OUTCOME).await?;
-    let status: Option<String> = db.query_one(&ask, &[&xid]).await?.get("status");
-    // Null: so old that nothing is remembered of it, which a batch of this process cannot be.
-    Ok(match status.as_deref() {
-        Some("committed") => Some(true),
-        Some("in progress") => None,
-        _ => Some(false),
-    })
+    match db.query_one(&ask, &[&begun.xid]).await {
+        Ok(row) if row.get::<_, Option<&str>>("status") == Some("in progress") => return Ok(None),
+        Ok(_) => (),
+        // A number of the future: the crash took back more than ours.
+        Err(error) if error.code() == Some(&SqlState::INVALID_PARAMETER_VALUE) => {
+            return Ok(Some(false));
+        }
+        Err(error) => return Err(error.into()),
+    }
+    let seqs: Vec<i64> = messages.iter().map(|m| m.seq).collect();
+    let ids: Vec<Uuid> = messages.iter().map(|m| m.message_id).collect();
+    let stored = db.prepare_cached(STORED).await?;
+    let n: i64 = db.query_one(&stored, &[&seqs, &ids, &begun.at]).await?.get("n");
+    Ok(Some(usize::try_from(n).is_ok_and(|n| n == messages.len())))
 }

@@ -1,8 +1,8 @@
 //! The sweep: what is over is put away.
 //!
 //! Everything here is done in bounded steps, each of them safe to run twice and by two workers at
-//! once: a step finds what is undone, takes only rows that nobody else holds, and leaves the rest to
-//! the next step. Ages come from the caller, so that a test need not wait.
+//! once: a step finds what is undone, takes only rows that nobody else holds, and leaves the rest
+//! to the next step. Ages come from the caller, so that a test need not wait.
 //!
 //! - [`nodes`]: what a fenced node left behind.
 //! - [`departures`]: sessions that did not come back in time.

@@ -172,8 +172,8 @@ pub async fn run(plan: Plan) -> Report {
     let talking = traffic::start(&peers, &budget, &mut rng);
     let moving = (plan.variant == Variant::Moving)
         .then(|| traffic::start_moving(&peers, &place, &mut rng));
-    let faults = faults::make(&mut place, &peers, plan.variant, &mut rng).await;
-    budget.open();
+    let faults = faults::make(&mut place, &peers, plan.variant, &budget, &mut rng).await;
+    budget.release(1.0);
     for task in talking {
         task.await.expect("traffic does not panic");
     }
@@ -203,9 +203,11 @@ pub async fn run(plan: Plan) -> Report {
         counts: verdict.counts,
         findings: verdict.findings,
     };
-    println!("{report}");
-    if !report.is_good() {
-        println!("logs are kept in {}", place.keep().display());
+    if report.is_good() {
+        println!("{report}");
+        place.stop().await;
+    } else {
+        println!("{report}\nlogs are kept in {}", place.keep().display());
     }
     report
 }

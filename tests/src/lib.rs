@@ -7,6 +7,7 @@
 //!
 //! These functions panic when the deployment cannot be brought up, as tests do.
 
+pub mod cpu;
 pub mod fire;
 pub mod peer;
 pub mod place;

@@ -44,6 +44,8 @@ pub struct Place {
     /// The mesh's id on the wire.
     pub mesh_id: String,
     mesh: i64,
+    /// The database's URL for edges and workers.
+    through: String,
     /// Where logs and inboxes are.
     pub folder: TempDir,
 }
@@ -69,11 +71,14 @@ pub struct Setup {
     pub fail: Vec<(usize, String)>,
     /// More settings for every edge.
     pub environment: Vec<(String, String)>,
+    /// Edges and workers connect to PostgreSQL itself: for measuring.
+    pub direct: bool,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { edges: 2, workers: 1, fail: Vec::new(), environment: Vec::new() }
+        let (fail, environment) = (Vec::new(), Vec::new());
+        Self { edges: 2, workers: 1, fail, environment, direct: false }
     }
 }
 
@@ -87,7 +92,8 @@ impl Place {
         let url = server.create_database(DATABASE).await.expect("a database can be made");
         let (mesh_id, mesh) = prepare(&url).await;
         let proxy = Proxy::start(server.port()).await;
-        let through = through(&url, server.port(), proxy.port);
+        let door = if setup.direct { server.port() } else { proxy.port };
+        let through = url.replacen(&format!(":{}/", server.port()), &format!(":{door}/"), 1);
         let folder = TempDir::new().expect("there is room for temporary files");
 
         let mut edges = Vec::new();
@@ -101,7 +107,7 @@ impl Place {
             edges.push(edge);
         }
         let workers = (0..setup.workers).map(|_| None).collect();
-        let mut place = Self { edges, workers, proxy, server, mesh_id, mesh, folder };
+        let mut place = Self { edges, workers, proxy, server, mesh_id, mesh, through, folder };
         for index in 0..setup.workers {
             place.start_worker(index, None);
         }
@@ -113,8 +119,7 @@ impl Place {
 
     /// Starts a worker in the place of one that has gone, or was never there.
     pub fn start_worker(&mut self, index: usize, fail: Option<&str>) {
-        let url = through(&self.server.url(DATABASE), self.server.port(), self.proxy.port);
-        let mut environment = vec![("DATABASE_URL".to_owned(), url)];
+        let mut environment = vec![("DATABASE_URL".to_owned(), self.through.clone())];
         environment.extend(fail.map(|fail| ("SKEIN_FAIL".to_owned(), fail.to_owned())));
         let log = self.folder.path().join(format!("worker-{index}.log"));
         self.workers[index] = Some(Program::start("skein-worker", &log, &environment));
@@ -142,7 +147,7 @@ impl Place {
         let (member, session) = (Keypair::generate(), Keypair::generate());
         let name = format!("peer-{index}");
         let db = self.db().await;
-        let role = members::Role::Member;
+        let role = skein_openapi::members::Role::Member;
         let entered = members::insert(&db, self.mesh, &member.public.hex(), &name, role).await;
         let entered = entered.expect("the database serves").expect("the key is new");
         let mut edges: Vec<String> = self.edges.iter().map(Edge::url).collect();
@@ -287,11 +292,6 @@ async fn prepare(url: &str) -> (String, i64) {
     let mesh = meshes::create(&db, &new).await.expect("the database serves");
     let mesh = mesh.expect("the database is new");
     (mesh.id, mesh.no)
-}
-
-/// The same URL through the proxy.
-fn through(url: &str, server_port: u16, proxy_port: u16) -> String {
-    url.replacen(&format!(":{server_port}"), &format!(":{proxy_port}"), 1)
 }
 
 async fn free_port() -> u16 {

@@ -1,8 +1,8 @@
 //! Beats: which nodes stood still for as long as this worker can vouch for.
 //!
-//! Only this worker's own monotonic clock counts, and only while it can be trusted to have looked: a
-//! read that failed or came late starts every count again. So neither a database that was away, nor
-//! a clock that was set, nor a worker that was paused makes a node look dead.
+//! Only this worker's own monotonic clock counts, and only while it can be trusted to have looked:
+//! a read that failed or came late starts every count again. So neither a database that was away,
+//! nor a clock that was set, nor a worker that was paused makes a node look dead.
 
 use std::{collections::HashMap, time::Duration};
 

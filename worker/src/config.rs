@@ -8,8 +8,8 @@ use crate::{Error, Result};
 /// What the worker is told.
 #[derive(Debug)]
 pub struct Config {
-    /// `DATABASE_URL`: where PostgreSQL is. Required. It may hold a password, so it is read into the
-    /// connector at once, which does not print it.
+    /// `DATABASE_URL`: where PostgreSQL is. Required. It may hold a password, so it is read into
+    /// the connector at once, which does not print it.
     pub connector: Connector,
     /// `SKEIN_REGION`: a name for where this node runs, shown beside it. Default: empty.
     pub region: String,

@@ -1,13 +1,14 @@
 //! The worker: what happens without a request.
 //!
-//! Any number of workers run against one database. Each is a node with a heartbeat, and the workers
-//! watch the beats of all nodes: one that stands still is declared dead and fenced (`watch`,
-//! `beats`). The other work is duties, which the workers divide among themselves by locks (`duty`,
-//! `share`): each kind of duty has a connection of its own, which holds the locks of its buckets and
-//! runs its statements. There is one kind so far, the sweep (`sweep`).
+//! Any number of workers run against one database. Each is a node with a heartbeat, and the
+//! workers watch the beats of all nodes: one that stands still is declared dead and fenced
+//! (`watch`, `beats`). The other work is duties, which the workers divide among themselves by
+//! locks (`duty`, `share`): each kind of duty has a connection of its own, which holds the locks
+//! of its buckets and runs its statements. There is one kind so far, the sweep (`sweep`).
 //!
-//! A worker that is itself declared dead loses its connections, and with them every lock; it notices
-//! and starts again as a new node ([`run`]). A worker that is stopped gives its duties away at once.
+//! A worker that is itself declared dead loses its connections, and with them every lock; it
+//! notices and starts again as a new node ([`run`]). A worker that is stopped gives its duties
+//! away at once.
 //!
 //! To add a kind: a variant of `skein_sql::duties::Kind` and of `duty::Work`, and its module.
 

@@ -97,8 +97,8 @@ impl Life {
     }
 }
 
-/// Runs a worker until `stop`. One that is declared dead starts again as a new node; a database that
-/// is away is waited for.
+/// Runs a worker until `stop`. One that is declared dead starts again as a new node; a database
+/// that is away is waited for.
 ///
 /// # Errors
 /// When the worker cannot do its work with these settings or this database.

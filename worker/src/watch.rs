@@ -1,8 +1,8 @@
 //! The watch: every worker looks at all nodes, declares dead those that stand still, and fences
 //! those that are dead.
 //!
-//! It belongs to no duty: whoever holds a duty may be the one that died. Each step is guarded by the
-//! row's state, so any number of workers may take it.
+//! It belongs to no duty: whoever holds a duty may be the one that died. Each step is guarded by
+//! the row's state, so any number of workers may take it.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 

@@ -32,6 +32,9 @@ use crate::time;
 /// A connection that lived shorter than this did not work: the next edge is tried with more
 /// patience.
 const WORKED: Duration = Duration::from_secs(5);
+/// A hello that was given up on may still be accepted for this long.
+const LATE_HELLO_MAX: Duration = Duration::from_secs(30);
+
 /// What a handle asks of its driver.
 #[derive(Debug)]
 pub enum Command {
@@ -87,6 +90,8 @@ pub struct Driver {
     unsettled: Vec<String>,
     /// Counts connections.
     attachment: u64,
+    /// When we last left a hello without an answer.
+    gave_up: Option<Instant>,
     tick: Interval,
 }
 
@@ -120,6 +125,7 @@ impl Driver {
             asked: HashMap::new(),
             unsettled: Vec::new(),
             attachment: 0,
+            gave_up: None,
             tick,
         }
     }
@@ -148,10 +154,16 @@ impl Driver {
                 Err(ended) => return ended,
             };
             let since = Instant::now();
+            let edge = self.edges.current().to_owned();
             let mut socket = self.begin(attached);
             let left = self.serve(&mut socket).await;
-            let edge = self.edges.current().to_owned();
             let reason = match left {
+                // A hello of ours that we gave up on was accepted after all, and late: that is no
+                // other process.
+                Left::Closed(Closed::Replaced) if self.gave_up_lately() => {
+                    wait = self.edges.lost();
+                    "replaced by an earlier hello of this client".to_owned()
+                }
                 Left::Closed(closed) => return (closed, None),
                 Left::Closing(done) => {
                     self.finish_writing().await;
@@ -191,6 +203,7 @@ impl Driver {
             let problem = match self.meanwhile(Socket::attach(&url, hello)).await? {
                 Some(Ok(attached)) => return Ok(attached),
                 None => {
+                    self.gave_up = Some(Instant::now());
                     wait = Duration::ZERO;
                     continue;
                 }
@@ -207,6 +220,7 @@ impl Driver {
                     format!("{url}: {}", refusal.message)
                 }
                 Some(Err(Failed::Unreachable(problem))) => {
+                    self.gave_up = Some(Instant::now());
                     wait = self.edges.failed();
                     format!("{url}: {problem}")
                 }
@@ -334,6 +348,10 @@ impl Driver {
             let done = self.kept.written().await;
             self.written(done);
         }
+    }
+
+    fn gave_up_lately(&self) -> bool {
+        self.gave_up.is_some_and(|at| at.elapsed() < LATE_HELLO_MAX)
     }
 
     fn expire(&mut self) {

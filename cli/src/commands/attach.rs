@@ -41,7 +41,6 @@ pub fn config(context: &Context, membership: &Membership, session: &Session) -> 
 
 /// Starts a session without waiting for it.
 pub fn start(context: &Context, membership: &Membership, lifetime: Lifetime) -> Result<Attached> {
-    crate::rest::install_tls();
     let session = context.home.session(&membership.mesh_id, lifetime)?;
     let mut config = config(context, membership, &session)?;
     if lifetime == Lifetime::Long {
@@ -60,11 +59,11 @@ pub async fn attach(context: &Context, membership: &Membership) -> Result<Attach
     Ok(attached)
 }
 
-/// Remembers edges that the mesh named, for the next time.
+/// Remembers edges that the mesh named, and which one worked, for the next time.
 pub fn learn_edges(context: &Context, membership: &Membership, client: &Client) -> Result<()> {
     let edges = client.edges();
     let is_known = |edge: &String| membership.edges.contains(edge);
-    if edges.iter().all(is_known) {
+    if edges.iter().all(is_known) && edges.first() == membership.edges.first() {
         return Ok(());
     }
     context.home.change(&membership.mesh_id, |membership| membership.edges = edges)?;

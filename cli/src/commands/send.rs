@@ -23,8 +23,8 @@ const ACK_PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "skein send [OPTIONS] <TO>... <TEXT>")]
 pub struct Args {
-    /// Each TO is a name, a key, `@group` or `*`; several are several messages. TEXT comes last; `-`
-    /// reads standard input.
+    /// Each TO is a name, a key, `@group` or `*`; several are several messages. TEXT comes last;
+    /// `-` reads standard input.
     #[arg(required = true, value_name = "TO... TEXT")]
     words: Vec<String>,
     /// What may hold it back: `now` nothing, `next` and `low` a recipient that is busy.
@@ -141,7 +141,12 @@ async fn resolve(client: &Client, membership: &Membership, to: &str) -> Result<S
 
 /// The key of a member who is not here.
 async fn away(membership: &Membership, name: &str) -> Result<String> {
-    let unknown = || Error::NotFound(format!("nobody in {} is called `{name}`", membership.slug));
+    let unknown = || {
+        Error::NotFound(format!(
+            "nobody in {} is called `{name}`; `skein peers` lists who is here",
+            membership.slug
+        ))
+    };
     // A server that does not tell members who joined is asked in vain, and that is no other error.
     let rest = Rest::of(membership)?;
     let members = mesh::members(&rest, &membership.mesh_id).await.map_err(|_| unknown())?.members;

@@ -150,7 +150,7 @@ fn announce(context: &Context, local: &Local, membership: &Membership, made: &Ma
             writeln!(out, "  edge    {socket}")?;
         }
         writeln!(out, "  data    {}\n", local.folder().path().display())?;
-        writeln!(out, "An invite, good for {} until {}:", INVITE.uses, made.expires_at)?;
+        writeln!(out, "An invite, good for {} joins until {}:", INVITE.uses, made.expires_at)?;
         writeln!(out, "\n{}\n", made.link.as_str())?;
         writeln!(out, "Next, in another terminal:")?;
         writeln!(out, "  skein inbox --follow{which}                 see what arrives")?;

@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
 use super::folder::Folder;
+use super::keeper::asked;
 use super::progress::Progress;
 use crate::Result;
 
@@ -66,7 +67,7 @@ async fn keep(mut database: Database, mut stop: watch::Receiver<bool>, progress:
         next += LOOK;
         tokio::select! {
             () = sleep_until(next) => (),
-            _ = stop.wait_for(|stop| *stop) => break,
+            () = asked(&mut stop) => break,
         }
         let Database::Private(server, _) = &mut database else { continue };
         let before = server.pid();

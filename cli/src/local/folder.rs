@@ -28,7 +28,7 @@ use crate::{Error, Result};
 const LOG_BYTES_MAX: u64 = 10_000_000;
 
 /// The end of a log that goes into an error.
-const LOG_BYTES_SHOWN: u64 = 1_500;
+const LOG_BYTES_SHOWN: u64 = 2_000;
 
 /// A folder that is ours until this is dropped.
 #[derive(Debug)]
@@ -99,8 +99,8 @@ pub fn from_environment(names: &[&str]) -> Option<SecretText> {
     values.find(|value| !value.is_empty()).map(|value| Zeroizing::new(value).into())
 }
 
-/// The end of a log, for an error.
-pub fn end_of(log: &Path) -> String {
+/// The last lines of a log, if there are any.
+pub fn end_of(log: &Path, lines: usize) -> Option<String> {
     let read = || -> std::io::Result<String> {
         let mut file = File::open(log)?;
         let end = file.seek(SeekFrom::End(0))?;
@@ -109,10 +109,9 @@ pub fn end_of(log: &Path) -> String {
         file.read_to_end(&mut bytes)?;
         Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
     };
-    match read() {
-        Ok(text) if !text.is_empty() => format!("{text}\n(all of it is in {})", log.display()),
-        _ => "it said nothing".into(),
-    }
+    let text = read().ok().filter(|text| !text.is_empty())?;
+    let all: Vec<_> = text.lines().collect();
+    Some(all[all.len().saturating_sub(lines)..].join("\n"))
 }
 
 fn taken(path: &Path, lock: &mut File) -> Error {

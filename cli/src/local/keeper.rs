@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::child::{Child, Program};
+use super::folder;
 use super::progress::Progress;
 
 /// The pauses before starting again: each is double the one before.
@@ -77,8 +78,8 @@ async fn keep(
         let how = match program.start().await {
             Err(error) => format!("could not be started ({error})"),
             Ok(mut child) => tokio::select! {
-                status = child.ended() => ended(status),
-                _ = stop.wait_for(|stop| *stop) => return end(&program, child, &progress).await,
+                status = child.ended() => ended(&program, status),
+                () = asked(&mut stop) => return end(&program, child, &progress).await,
             },
         };
         died.send_modify(|deaths| *deaths += 1);
@@ -89,10 +90,15 @@ async fn keep(
         progress.note(&format!("{} {how}; starting it again in {ms} ms", program.name));
         tokio::select! {
             () = sleep(pause) => (),
-            _ = stop.wait_for(|stop| *stop) => return,
+            () = asked(&mut stop) => return,
         }
         pause = PAUSE_MAX.min(pause * 2);
     }
+}
+
+/// Waits until the program is to end; it is, too, when nobody can say so any more.
+pub async fn asked(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 async fn end(program: &Program, mut child: Child, progress: &Progress) {
@@ -101,8 +107,13 @@ async fn end(program: &Program, mut child: Child, progress: &Progress) {
     }
 }
 
-fn ended(status: std::io::Result<ExitStatus>) -> String {
+fn ended(program: &Program, status: std::io::Result<ExitStatus>) -> String {
     match status {
+        // It ended by itself, and its log says why.
+        Ok(status) if status.code().is_some() => {
+            let said = folder::end_of(&program.log, 1).unwrap_or_default();
+            format!("ended ({status}: {said})")
+        }
         Ok(status) => format!("ended ({status})"),
         Err(error) => format!("was lost ({error})"),
     }

@@ -261,6 +261,19 @@ async fn a_session_that_is_taken_over_stays_away() {
 }
 
 #[tokio::test]
+async fn a_client_that_its_own_late_hello_replaced_comes_back() {
+    let edge = Edge::start().await;
+    let (client, _pushes) = Client::start(config(&[&edge]));
+    // A hello without an answer: the client gives up on it, and tries again.
+    drop(edge.greeted().await);
+
+    edge.attached().await.close(4409).await;
+
+    let _peer = edge.attached().await;
+    client.ready(DEADLINE).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_member_that_is_refused_stays_away_and_one_that_came_too_early_tries_again() {
     let edge = Edge::start().await;
     let (client, mut pushes) = Client::start(config(&[&edge]));

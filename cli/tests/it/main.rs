@@ -9,3 +9,4 @@ mod help;
 mod home;
 mod inbox;
 mod program;
+mod up;

@@ -7,9 +7,9 @@
 //!                                             └────101──────▶ Upgraded
 //! ```
 //!
-//! A connection begins in `Head`: who connects has something to say. Each state has a deadline, that
-//! of `Body` moving on with what arrives, and `Upgraded` has none: from there on the socket's own
-//! rules hold. Writing has a deadline of its own, so that a reader who stops reading ends too.
+//! A connection begins in `Head`: who connects has something to say. Each state has a deadline,
+//! that of `Body` moving on with what arrives, and `Upgraded` has none: from there on the socket's
+//! own rules hold. Writing has a deadline of its own, so that a reader who stops reading ends too.
 //! HTTP/2 is refused: its frames have no heads to see, and upgrades there are something else.
 
 use std::{
@@ -32,7 +32,8 @@ pub struct Deadlines {
     pub handshake: Duration,
     /// From the first byte of a request to the end of its head.
     pub head: Duration,
-    /// From the end of the head to the answer, and a second more for every [`BODY_BYTES_PER_SECOND`].
+    /// From the end of the head to the answer, and a second more for every
+    /// [`BODY_BYTES_PER_SECOND`].
     pub body: Duration,
     /// From an answer to the next request.
     pub idle: Duration,
@@ -180,7 +181,11 @@ impl<S> Guarded<S> {
     }
 
     /// Lets a write wait no longer than it may.
-    fn written<T>(&mut self, cx: &mut Context<'_>, done: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn written<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        done: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
         if self.state == State::Upgraded || done.is_ready() {
             self.write_by = None;
             return done;

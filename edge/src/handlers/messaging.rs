@@ -50,6 +50,7 @@ async fn send(ctx: &Context<'_>, call: Send, id: Option<&str>) -> Result<()> {
     let item = Item {
         session: session.clone(),
         id: id.to_owned(),
+        req_id: ctx.req_id.map(str::to_owned),
         message_id: random,
         body_hash: hash,
         target,

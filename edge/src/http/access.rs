@@ -1,9 +1,10 @@
 //! Who asks, and what they may do in a mesh.
 //!
-//! A caller is the operator (`Authorization: Bearer <token>`) or a key that signed this very request
-//! (see `skein_crypto::request`). Who is neither gets 401, before any mesh is looked at. A key gets
-//! 404 for every mesh that it is not in, with the same words as for a mesh that does not exist. Only
-//! then is its nonce taken, so that strangers write nothing, and a repeat is refused with 401.
+//! A caller is the operator (`Authorization: Bearer <token>`) or a key that signed this very
+//! request (see `skein_crypto::request`). Who is neither gets 401, before any mesh is looked at. A
+//! key gets 404 for every mesh that it is not in, with the same words as for a mesh that does not
+//! exist. Only then is its nonce taken, so that strangers write nothing, and a repeat is refused
+//! with 401.
 
 use std::sync::Arc;
 
@@ -14,9 +15,7 @@ use poem_openapi::{
     registry::{MetaSecurityScheme, Registry},
 };
 use sha2::{Digest, Sha256};
-use skein_crypto::request::{
-    KEY_HEADER, NONCE_HEADER, SIGNATURE_HEADER, Signed, TIMESTAMP_HEADER,
-};
+use skein_crypto::request::{KEY_HEADER, NONCE_HEADER, SIGNATURE_HEADER, Signed, TIMESTAMP_HEADER};
 use skein_openapi::members::Role;
 use skein_sql::{Db, GenericClient, members, meshes, meshes::Mesh, nonces};
 use skein_wire::{Code, limit};
@@ -147,8 +146,8 @@ impl<'a> ApiExtractor<'a> for Caller {
             MetaSecurityScheme {
                 ty: "apiKey",
                 description: Some(
-                    "An Ed25519 signature (128 hex characters) of the owner key or a member key over \
-                     `skein-request|<METHOD>|<path with query>|<SHA-256 of the body in hex>|\
+                    "An Ed25519 signature (128 hex characters) of the owner key or a member key \
+                     over `skein-request|<METHOD>|<path with query>|<SHA-256 of the body in hex>|\
                      <X-Skein-Timestamp>|<X-Skein-Nonce>`. It comes with `X-Skein-Key` (64 hex \
                      characters), `X-Skein-Timestamp` (Unix milliseconds, at most a minute from \
                      now) and `X-Skein-Nonce` (32 hex characters, good once).",
@@ -178,8 +177,7 @@ impl<'a> ApiExtractor<'a> for Caller {
 }
 
 fn caller(request: &Request, body: &[u8], now_ms: i64) -> Result<Caller, Fault> {
-    if let Some(token) = request.header("authorization").and_then(|it| it.strip_prefix("Bearer "))
-    {
+    if let Some(token) = request.header("authorization").and_then(|it| it.strip_prefix("Bearer ")) {
         let edge = request.data::<Arc<Edge>>().expect("routes() gives every request the edge");
         let expected = edge.config.operator_token.as_ref().map(|expected| expected.expose());
         // An empty setting is none: it must not open what nothing was set for.

@@ -1,11 +1,12 @@
-//! How our routes refuse: one body, and a status for each kind, so that the document names them all.
+//! How our routes refuse: one body, and a status for each kind, so that the document names them
+//! all.
 
 use openapi::Error;
 use poem::{Response, http::StatusCode};
 use poem_openapi::{ApiResponse, payload::Json};
 use skein_openapi as openapi;
 use skein_wire::Code;
-use tracing::error;
+use tracing::{error, warn};
 
 /// A refusal.
 #[derive(Debug, ApiResponse)]
@@ -13,9 +14,9 @@ pub enum Fault {
     /// `invalid_request`: a field of the path, the query or the body is missing or wrong.
     #[oai(status = 400)]
     Invalid(Json<Error>),
-    /// `unauthorized`: neither the operator token nor a signature. `bad_signature`: a signature over
-    /// something else. `timestamp_skew`: signed more than a minute from now. `replayed`: a signed
-    /// request that was taken before. None of them tells whether the mesh exists.
+    /// `unauthorized`: neither the operator token nor a signature. `bad_signature`: a signature
+    /// over something else. `timestamp_skew`: signed more than a minute from now. `replayed`: a
+    /// signed request that was taken before. None of them tells whether the mesh exists.
     #[oai(status = 401)]
     Unauthorized(Json<Error>),
     /// `forbidden`: the caller is in the mesh, but may not do this.
@@ -92,10 +93,17 @@ impl Fault {
 
 impl From<skein_sql::Error> for Fault {
     fn from(failed: skein_sql::Error) -> Self {
-        if failed.is_connection() {
-            return Self::new(Code::Unavailable);
-        }
-        error!(error = ?failed, "a request's statement failed");
-        Self::new(Code::Internal)
+        Self::new(code_of(&failed))
     }
+}
+
+/// What a failed statement is to the caller. The log has the rest.
+pub fn code_of(failed: &skein_sql::Error) -> Code {
+    // Whatever kept a connection from coming up: without one there is no database for us.
+    if failed.is_connection() || matches!(failed, skein_sql::Error::Pool(_)) {
+        warn!(error = ?failed, "the database does not answer a request");
+        return Code::Unavailable;
+    }
+    error!(error = ?failed, "a request's statement failed");
+    Code::Internal
 }

@@ -1,7 +1,7 @@
 //! `POST /hook/set-status`: a host's hook says what its session is doing.
 //!
-//! The reference authenticates nobody here, so the route answers only where `SKEIN_LEGACY=hooks` asks
-//! for it; our own hook speaks over its session's socket.
+//! The reference authenticates nobody here, so the route answers only where `SKEIN_LEGACY=hooks`
+//! asks for it; our own hook speaks over its session's socket.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -19,17 +19,16 @@ use poem::web::Data;
 use poem_openapi::{ApiResponse, OpenApi};
 use serde_json::Value;
 use skein_openapi as openapi;
-use skein_wire::Code;
-use tracing::error;
 
 use super::{
     Tag,
+    fault::code_of,
     legacy::{Plain, Sent},
 };
 use crate::{Edge, HookInput, HookOutcome};
 
-/// Sessions whose rate is known at once. Past it, those that were quiet for a while are forgotten; if
-/// that is not enough, new ones are refused.
+/// Sessions whose rate is known at once. Past it, those that were quiet for a while are forgotten;
+/// if that is not enough, new ones are refused.
 const SESSIONS_MAX: usize = 10_000;
 
 /// The route, and how fast each session calls it.
@@ -116,10 +115,7 @@ impl HookRoute {
         match edge.hook_status(input).await {
             Ok(HookOutcome::Matched(presence)) => Reply::Ok(Plain(set(true, Some(presence), None))),
             Ok(HookOutcome::Pending) => Reply::Ok(Plain(set(true, None, None))),
-            Err(failed) => {
-                error!(error = ?failed, "a status hook failed");
-                Reply::Failed(Plain(NotOk::new(Code::Internal.message())))
-            }
+            Err(failed) => Reply::Failed(Plain(NotOk::new(code_of(&failed).message()))),
         }
     }
 }

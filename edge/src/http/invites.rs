@@ -1,7 +1,7 @@
 //! Invites: register, list, revoke.
 //!
-//! The owner or an admin made and signed the link on its own machine; here only the hash of its token
-//! arrives. Invites that make admins are the owner's.
+//! The owner or an admin made and signed the link on its own machine; here only the hash of its
+//! token arrives. Invites that make admins are the owner's.
 
 use std::sync::Arc;
 
@@ -49,11 +49,7 @@ pub enum Ended {
 #[OpenApi(tag = "Tag::Invites")]
 impl InviteRoutes {
     /// Registers an invite. Admins may, for members; the owner and the operator also for admins.
-    #[oai(
-        path = "/v1/meshes/:mesh_id/invites",
-        method = "post",
-        operation_id = "registerInvite"
-    )]
+    #[oai(path = "/v1/meshes/:mesh_id/invites", method = "post", operation_id = "registerInvite")]
     async fn register(
         &self,
         caller: Caller,

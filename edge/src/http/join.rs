@@ -1,8 +1,9 @@
 //! `POST /join`: an invite makes a key a member.
 //!
-//! The signed payload says which mesh is meant and who invites; the token proves that the joiner was
-//! given the invite; the registered row says what it is worth: its role, its uses, its end. The role
-//! in the payload is not used: a token for members must not make an admin with another's payload.
+//! The signed payload says which mesh is meant and who invites; the token proves that the joiner
+//! was given the invite; the registered row says what it is worth: its role, its uses, its end. The
+//! role in the payload is not used: a token for members must not make an admin with another's
+//! payload.
 
 use std::sync::Arc;
 
@@ -19,11 +20,12 @@ use skein_crypto::{
 };
 use skein_openapi as openapi;
 use skein_sql::{GenericClient, invites, members, meshes};
-use skein_wire::{Code, limit};
-use tracing::{error, info};
+use skein_wire::limit;
+use tracing::info;
 
 use super::{
     Tag,
+    fault::code_of,
     legacy::{Plain, Sent},
 };
 use crate::Edge;
@@ -83,12 +85,7 @@ impl JoinRoute {
             Ok(joined) => Reply::Joined(Plain(joined)),
             Err(Refusal::Said(code)) => Reply::Refused(Plain(NotOk::new(code))),
             Err(Refusal::Failed(failed)) => {
-                let code = match failed.is_connection() {
-                    true => Code::Unavailable,
-                    false => Code::Internal,
-                };
-                error!(error = ?failed, "joining failed");
-                Reply::Failed(Plain(NotOk::new(code.message())))
+                Reply::Failed(Plain(NotOk::new(code_of(&failed).message())))
             }
         }
     }

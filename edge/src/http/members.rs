@@ -1,6 +1,7 @@
 //! Members: list, change the role, revoke.
 //!
-//! Admins revoke plain members only; what makes or ends admins is the owner's. Nobody touches owners.
+//! Admins revoke plain members only; what makes or ends admins is the owner's. Nobody touches
+//! owners.
 
 use std::sync::Arc;
 
@@ -73,8 +74,8 @@ impl MemberRoutes {
         member.map(Json).ok_or_else(no_such_member)
     }
 
-    /// Revokes a member: its sockets are closed on every edge, and its key never joins again. Admins
-    /// may revoke members; the owner and the operator also admins.
+    /// Revokes a member: its sockets are closed on every edge, and its key never joins again.
+    /// Admins may revoke members; the owner and the operator also admins.
     #[oai(
         path = "/v1/meshes/:mesh_id/members/:member_id",
         method = "delete",

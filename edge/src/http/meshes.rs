@@ -45,7 +45,8 @@ impl Meshes {
         }
         let mut db = db(&edge).await?;
         let tx = db.transaction().await.map_err(Error::from)?;
-        let taken = || Fault::with(Code::Conflict, format!("a mesh is called {} already", new.slug));
+        let taken =
+            || Fault::with(Code::Conflict, format!("a mesh is called {} already", new.slug));
         let mesh = meshes::create(&tx, &new.0).await?.ok_or_else(taken)?;
         let key = new.member_pubkey.as_deref().unwrap_or(&new.owner_pubkey);
         let member = members::insert(&tx, mesh.no, key, &new.display_name, Role::Owner)

@@ -376,7 +376,8 @@ async fn requests_are_served_over_tls() {
     let name = "localhost".try_into().unwrap();
     let mut socket = certificate.connector().connect(name, connect(port).await).await.unwrap();
 
-    let request = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 3\r\n\r\n123";
+    let request =
+        b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 3\r\n\r\n123";
     socket.write_all(request).await.unwrap();
 
     let mut came = String::new();
@@ -410,7 +411,10 @@ fn a_certificate_that_cannot_be_read_is_named() {
 
     assert!(error.contains("nothing") && error.contains("certificates"), "{error}");
     let other = Certificate::new();
-    let error = tls::config(&certificate.folder.path().join("certificate"), &other.folder.path().join("key"));
+    let error = tls::config(
+        &certificate.folder.path().join("certificate"),
+        &other.folder.path().join("key"),
+    );
     assert!(error.is_err(), "a key of another certificate");
 }
 
@@ -444,7 +448,8 @@ async fn out_of_files() {
     let before = clock_gettime(ClockId::ProcessCPUTime);
     sleep(Duration::from_secs(1)).await;
     let after = clock_gettime(ClockId::ProcessCPUTime);
-    let spent_ms = (after.tv_sec - before.tv_sec) * 1000 + (after.tv_nsec - before.tv_nsec) / 1_000_000;
+    let spent_ms =
+        (after.tv_sec - before.tv_sec) * 1000 + (after.tv_nsec - before.tv_nsec) / 1_000_000;
     drop(sockets);
 
     until_served(port).await;

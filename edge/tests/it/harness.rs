@@ -25,6 +25,14 @@ pub const SOON: Duration = Duration::from_secs(10);
 /// How long is long enough to say that something does not happen.
 pub const WHILE: Duration = Duration::from_millis(400);
 
+/// Lets this much time pass at once for everything in this process that waits for the clock; the
+/// database's clock goes on as it does.
+pub async fn pass(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
 fn metrics() -> PrometheusHandle {
     static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
     HANDLE.get_or_init(|| measure::install().unwrap()).clone()
@@ -138,6 +146,29 @@ impl TestMesh {
     /// Another mesh of this slug on the same edges.
     pub async fn other_mesh_named(&self, slug: &str) -> (String, i64) {
         create_mesh(&self.edges[0], slug, &Keypair::generate().public).await
+    }
+
+    /// Runs statements as the database's owner.
+    pub async fn run(&self, statements: &str) {
+        let db = self.edges[0].edge.pool.get().await.unwrap();
+        db.batch_execute(statements).await.unwrap();
+    }
+
+    /// The one value that this query finds, as text.
+    pub async fn ask(&self, query: &str) -> Option<String> {
+        let db = self.edges[0].edge.pool.get().await.unwrap();
+        let sql = format!("select (value)::text from ({query}) as found(value)");
+        db.query_one(&sql, &[]).await.unwrap().get(0)
+    }
+
+    /// Waits until this query finds `wanted`.
+    pub async fn until(&self, query: &str, wanted: &str) {
+        let asking = async {
+            while self.ask(query).await.as_deref() != Some(wanted) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(SOON, asking).await.unwrap_or_else(|_| panic!("not {wanted}: {query}"));
     }
 
     /// A new member with one session of ours, on this edge.
@@ -342,6 +373,37 @@ impl Peer {
         self.seen = others;
         came.extend::<Vec<Value>>(wanted);
         came
+    }
+
+    /// What came and was not asked for, up to the answer to a question asked now.
+    pub async fn rest(&mut self) -> Vec<Value> {
+        self.call(json!({"type": "list_peers"})).await;
+        std::mem::take(&mut self.seen)
+    }
+
+    /// Who is here, as this peer is told.
+    pub async fn peers(&mut self) -> Vec<Value> {
+        let list = self.call(json!({"type": "list_peers"})).await;
+        assert_eq!(list["type"], "peers_list", "{list}");
+        list["peers"].as_array().unwrap().clone()
+    }
+
+    /// How this peer's own session is listed.
+    pub async fn me(&mut self) -> Value {
+        let key = json!(self.key());
+        self.peers().await.into_iter().find(|peer| peer["pubkey"] == key).expect("it is here")
+    }
+
+    /// Says goodbye to nobody: the connection is just gone.
+    pub fn vanish(self) {
+        drop(self.socket);
+    }
+
+    /// Comes back with the same session on this edge.
+    pub async fn back(self, edge: &TestEdge, caps: &[&str]) -> Self {
+        let (member, session) = (self.member.clone(), self.session.clone());
+        self.close().await;
+        Self::connect(edge, &member, session, caps).await
     }
 
     /// Sends a request and returns what answers it.

@@ -40,9 +40,8 @@ async fn health_is_degraded_while_the_database_is_away() {
     let outside = Connector::new(&mesh.database.server_url()).unwrap();
     let outside = outside.connect(Settings::Maintenance).await.unwrap();
     let name = mesh.database.name();
-    let allow = |is_allowed: bool| {
-        format!("alter database {name} with allow_connections {is_allowed}")
-    };
+    let allow =
+        |is_allowed: bool| format!("alter database {name} with allow_connections {is_allowed}");
     outside.batch_execute(&allow(false)).await.unwrap();
     let end = "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1";
     outside.query(end, &[&name]).await.unwrap();
@@ -333,7 +332,10 @@ async fn status_hooks_that_come_too_fast_are_refused_before_they_are_read() {
 
     let limited = call(wrong).await;
 
-    assert_eq!((limited.status, limited.json()), (429, json!({"ok": false, "error": "rate limited"})));
+    assert_eq!(
+        (limited.status, limited.json()),
+        (429, json!({"ok": false, "error": "rate limited"}))
+    );
     assert_eq!(call(r#"{"cwd":"/w","status":"asleep","pid":2}"#).await.status, 500, "of another");
     let metrics = ask(mesh.edges[0].port, As::Nobody, "GET", "/metrics", "").await;
     let line = "broker_hook_requests_rate_limited_total ";

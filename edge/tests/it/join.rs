@@ -201,8 +201,7 @@ async fn a_missing_field_is_named_as_the_contract_does() {
                 None => drop(body.as_object_mut().unwrap().remove(name)),
                 Some(wrong) => body[name] = wrong,
             }
-            let answer =
-                ask(place.port(), As::Nobody, "POST", "/join", &body.to_string()).await;
+            let answer = ask(place.port(), As::Nobody, "POST", "/join", &body.to_string()).await;
             assert_eq!(refused(&answer), said(required), "{name} {wrong:?}");
         }
     }

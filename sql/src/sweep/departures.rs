@@ -1,7 +1,9 @@
-//! Departures: sessions whose grace is over are announced gone, each by exactly one worker or edge.
+//! Departures: sessions whose grace is over are announced gone, each by exactly one worker or
+//! edge.
 //!
-//! The deadline stands in the row; whoever's UPDATE succeeds tells the mesh. An announcement that is
-//! lost afterwards is lost: presence events are best effort, and the list of peers is the truth.
+//! The deadline stands in the row; whoever's UPDATE succeeds tells the mesh. An announcement that
+//! is lost afterwards is lost: presence events are best effort, and the list of peers is the
+//! truth.
 
 use std::collections::HashMap;
 

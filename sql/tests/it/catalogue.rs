@@ -157,7 +157,8 @@ async fn two_migrations_at_once_apply_each_step_once() {
     let connector = skein_sql::Connector::new(&database.url()).unwrap();
 
     let (first, second) = tokio::join!(migrate::run(&connector), migrate::run(&connector));
-    (first.unwrap(), second.unwrap()).1;
+    first.unwrap();
+    second.unwrap();
     migrate::run(&connector).await.unwrap();
 
     let db = connector.connect(skein_sql::Settings::Ordinary).await.unwrap();

@@ -4,7 +4,7 @@ use skein_openapi::{
     members::{Grant, Role},
     meshes::NewMesh,
 };
-use skein_sql::{meshes::Mesh, members, meshes};
+use skein_sql::{members, meshes, meshes::Mesh};
 
 use crate::place::Place;
 

@@ -45,7 +45,10 @@ async fn what_is_older_than_the_memory_is_forgotten() {
     let place = Place::new().await;
     nonces::take_all(&place.db, &[b"old".to_vec(), b"young".to_vec()]).await.unwrap();
     place
-        .run("update nonce_seen set at = now() - interval '121 s' where nonce = $1", &[&&b"old"[..]])
+        .run(
+            "update nonce_seen set at = now() - interval '121 s' where nonce = $1",
+            &[&&b"old"[..]],
+        )
         .await;
 
     assert_eq!(nonces::sweep(&place.db).await.unwrap(), 1);

@@ -6,11 +6,13 @@ use rand::{Rng, rngs::StdRng, seq::IndexedRandom};
 use tokio::time::{sleep, timeout};
 use tokio_postgres::Client;
 
-use super::{KILLS, Variant};
+use super::{KILLS, Variant, traffic::Budget};
 use crate::{peer::Peer, place::Place, proxy::Moment};
 
 /// Between two faults, in milliseconds.
-const PAUSE_MS: std::ops::Range<u64> = 500..2000;
+const PAUSE_MS: std::ops::Range<u64> = 300..1500;
+/// From the beginning of some traffic to the fault, in milliseconds.
+const PHASE_MS: std::ops::Range<u64> = 0..200;
 /// How long a killed edge stays away, in milliseconds.
 const AWAY_MS: std::ops::Range<u64> = 100..1000;
 /// How long an edge is looked at before another is killed instead.
@@ -65,6 +67,7 @@ pub async fn make(
     place: &mut Place,
     peers: &[Peer],
     variant: Variant,
+    budget: &Budget,
     rng: &mut StdRng,
 ) -> Faults {
     let mut faults = Faults::default();
@@ -74,23 +77,26 @@ pub async fn make(
             break;
         }
         sleep(Duration::from_millis(rng.random_range(PAUSE_MS))).await;
+        budget.release((n + 1) as f64 / (KILLS + 2) as f64);
         if n == 1 && variant == Variant::Paused {
             let edge = rng.random_range(0..place.edges.len());
             let node = node_of(place, edge).await;
             place.edges[edge].pause();
             paused = Some((edge, node, Instant::now()));
         }
-        if n == 3 || n == 6 {
+        sleep(Duration::from_millis(rng.random_range(PHASE_MS))).await;
+        if n == 3 || (n == 6 && faults.cuts == 0) {
             faults.cuts += usize::from(place.proxy.cut_listener());
         }
-        if n == 4 || n == 8 {
+        if n == 4 || (n == 8 && faults.restarts == 0) {
             faults.restarts += usize::from(restart(place, rng).await);
         }
         if n == 2 || n == 7 {
             let away = &peers[rng.random_range(0..peers.len())];
+            let away_for = Duration::from_millis(rng.random_range(LEAVE_MS));
             let (kill, ()) = tokio::join!(kill(place, paused.map(|p| p.0), rng), async {
                 away.leave().await;
-                sleep(Duration::from_millis(rng.random_range(LEAVE_MS))).await;
+                sleep(away_for).await;
                 away.come_back().await;
             });
             faults.kills += usize::from(kill);

@@ -1,14 +1,14 @@
 //! Traffic: every peer sends to random others, in bursts, and now and then to everybody.
 //!
-//! Messages are given out as time passes, so that there are some left for every fault; once the
-//! faults are over, the rest is sent as fast as it can be.
+//! Messages are given out in shares, one before each fault, so that there are some on their way
+//! whenever one strikes; once the faults are over, the rest is sent as fast as it can be.
 
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -20,8 +20,6 @@ use crate::{
     record::{Class, To},
 };
 
-/// How long the faults of a run take, about: over this time the messages are spread.
-const SPREAD: Duration = Duration::from_secs(45);
 /// Messages that one peer sends in one go.
 const BURST: std::ops::RangeInclusive<u64> = 4..=24;
 /// One burst in so many is for everybody.
@@ -31,40 +29,35 @@ const MULTICAST_ONE_IN: u32 = 12;
 #[derive(Debug)]
 pub struct Budget {
     total: u64,
+    due: AtomicU64,
     spent: AtomicU64,
-    since: Instant,
-    is_open: AtomicBool,
 }
 
 impl Budget {
-    /// A budget of so many messages, spread over the time that faults take.
+    /// A budget of so many messages, none of which may be sent yet.
     pub fn new(total: u64) -> Self {
-        let (spent, is_open) = (AtomicU64::new(0), AtomicBool::new(false));
-        Self { total, spent, since: Instant::now(), is_open }
+        Self { total, due: AtomicU64::new(0), spent: AtomicU64::new(0) }
     }
 
-    /// All of it may be sent now.
-    pub fn open(&self) {
-        self.is_open.store(true, Ordering::Relaxed);
+    /// This share of it may be sent by now.
+    pub fn release(&self, share: f64) {
+        let due = (self.total as f64 * share.min(1.0)) as u64;
+        self.due.fetch_max(due, Ordering::Relaxed);
     }
 
     /// Takes up to `n` messages once they may be sent; none when there are none left.
     async fn take(&self, n: u64) -> Option<u64> {
         loop {
             let spent = self.spent.load(Ordering::Relaxed);
-            let n = n.min(self.total.saturating_sub(spent));
-            if n == 0 {
+            if spent >= self.total {
                 return None;
             }
-            // A tenth is kept for the last faults, however long they take.
-            let share = (self.since.elapsed().as_secs_f64() / SPREAD.as_secs_f64()).min(0.9);
-            let due = (self.total as f64 * share) as u64;
-            let is_due = self.is_open.load(Ordering::Relaxed) || spent < due;
+            let n = n.min(self.due.load(Ordering::Relaxed).saturating_sub(spent));
             let took = || {
                 let (ok, fail) = (Ordering::Relaxed, Ordering::Relaxed);
                 self.spent.compare_exchange(spent, spent + n, ok, fail).is_ok()
             };
-            if is_due && took() {
+            if n > 0 && took() {
                 return Some(n);
             }
             sleep(Duration::from_millis(5)).await;

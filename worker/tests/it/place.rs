@@ -81,7 +81,8 @@ impl Place {
         rows.iter().map(|row| (row.get("node"), row.get("n"))).collect()
     }
 
-    /// Waits until the buckets are held in these shares, from most to least; returns who holds them.
+    /// Waits until the buckets are held in these shares, from most to least; returns who holds
+    /// them.
     pub async fn shared(&self, shares: &[i64]) -> Vec<(i64, i64)> {
         let mut held = Vec::new();
         until(async || {

@@ -1,8 +1,11 @@
 //! How far the log was shown to the person.
 //!
-//! One small file names a place in the log. It is moved right after each message was shown, under a
-//! lock of its own, so that two programs of one home do not both show it, and a restart does not
-//! show it again. A process that is killed between showing and moving repeats that one message.
+//! One small file names a place in the log. It is moved right before each message is shown (and
+//! back, if showing failed), under a lock of its own: two programs of one home do not both show it,
+//! and a restart does not show it again, whenever the program was killed. A kill in the few
+//! microseconds between the two leaves that message unseen in the inbox, where `skein inbox --all`
+//! shows it; the other order would show it twice whenever somebody kills a program for what it has
+//! just said.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
@@ -28,8 +31,8 @@ impl Shown {
         Ok(Self { dir: dir.to_owned(), file: files::open(&dir.join("shown"))? })
     }
 
-    /// Gives everything that was not shown to `show`, in order, and remembers each when `show` has
-    /// returned. Stops at its first error. Returns how many were shown.
+    /// Gives everything that was not shown to `show`, in order, each once. Stops at its first
+    /// error; that message counts as not shown. Returns how many were shown.
     pub fn rest(&mut self, mut show: impl FnMut(&Message) -> io::Result<()>) -> io::Result<usize> {
         flock(&self.file, FlockOperation::LockExclusive)?;
         let result = self.rest_locked(&mut show);
@@ -61,9 +64,13 @@ impl Shown {
                 place = Place { segment, offset: 0 };
             }
             for (after, message) in log::read(&self.dir, place)?.messages {
-                show(&message)?;
+                let before = place.offset;
                 place.offset = after;
                 self.write(place)?;
+                if let Err(error) = show(&message) {
+                    self.write(Place { offset: before, ..place })?;
+                    return Err(error);
+                }
                 count += 1;
             }
         }

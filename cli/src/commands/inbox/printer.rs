@@ -53,7 +53,7 @@ impl Printer {
         } else {
             self.words(&mut out, message)?;
         }
-        // Only what is out of our hands counts as shown.
+        // An error here must be known while the message can still count as not shown.
         out.flush()
     }
 
