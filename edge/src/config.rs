@@ -80,11 +80,9 @@ impl Config {
     pub fn read(get: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
         let fail = |variable, problem: &str| Error { variable, problem: problem.to_owned() };
         let required = |name: &'static str, what: &str| get(name).ok_or_else(|| fail(name, what));
-        let key = get("SKEIN_DEPLOYMENT_KEY")
-            .or_else(|| get("BROKER_ENCRYPTION_KEY"))
-            .ok_or_else(|| {
-                fail("SKEIN_DEPLOYMENT_KEY", "required: 64 hex characters, kept secret")
-            })?;
+        let key = get("SKEIN_DEPLOYMENT_KEY").or_else(|| get("BROKER_ENCRYPTION_KEY")).ok_or_else(
+            || fail("SKEIN_DEPLOYMENT_KEY", "required: 64 hex characters, kept secret"),
+        )?;
         if !hex::decode(&key).is_ok_and(|bytes| bytes.len() == 32) {
             return Err(fail("SKEIN_DEPLOYMENT_KEY", "must be 64 hex characters"));
         }

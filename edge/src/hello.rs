@@ -4,7 +4,7 @@
 //! whole batch. The attachment is committed first; the intake then reads the session's page in a
 //! newer snapshot, acknowledges, and serves it. See delivery.md 7.
 
-use std::{collections::HashSet, sync::Arc, time::Instant};
+use std::{collections::{HashMap, HashSet}, sync::Arc, time::Instant};
 
 use jiff::Timestamp;
 use serde_json::json;
@@ -73,7 +73,8 @@ impl Checked {
 
 fn check(frame: &str, head: &Head, now: Timestamp) -> Result<Hello, Code> {
     let skew_ms = head.timestamp.map(|at| (at - now.as_millisecond() as f64).abs());
-    if skew_ms.is_none_or(|ms| !(ms <= limit::HELLO_SKEW.as_millis() as f64)) {
+    let skew_max_ms = limit::HELLO_SKEW.as_millis() as f64;
+    if !skew_ms.is_some_and(|ms| ms <= skew_max_ms) {
         return Err(Code::TimestampSkew);
     }
     let mut hello: Hello = serde_json::from_str(frame).map_err(|_| Code::Malformed)?;
@@ -182,9 +183,16 @@ impl Greeter {
         let claims = attach::look_up(&db, &meshes, &pubkeys, &keys).await?;
 
         let mut accepted = Vec::new();
-        for (waiting, claim) in batch.into_iter().zip(claims) {
+        // Those of this batch that take a place of their mesh, beside those that were counted.
+        let mut joining: HashMap<i64, i64> = HashMap::new();
+        for (waiting, mut claim) in batch.into_iter().zip(claims) {
+            let joining = joining.entry(claim.mesh.unwrap_or(0)).or_default();
+            claim.peers += *joining;
             match self.judge(&waiting.hello, &claim) {
-                Ok(arrival) => accepted.push((waiting, arrival, claim)),
+                Ok(arrival) => {
+                    *joining += i64::from(!claim.attached);
+                    accepted.push((waiting, arrival));
+                }
                 Err(code) => reject(waiting, code),
             }
         }
@@ -193,21 +201,21 @@ impl Greeter {
         }
         // Signatures that came with a proof go first: without it they are good for no other key.
         let mut nonces: Vec<Vec<u8>> =
-            accepted.iter().filter_map(|(w, _, _)| w.hello.proved_signature()).collect();
+            accepted.iter().filter_map(|(w, _)| w.hello.proved_signature()).collect();
         let n_proved = nonces.len();
-        nonces.extend(accepted.iter().map(|(w, _, _)| w.hello.nonce()));
+        nonces.extend(accepted.iter().map(|(w, _)| w.hello.nonce()));
         let transaction = db.transaction().await?;
         let unseen = nonces::take_all(&transaction, &nonces).await?;
         let mut unseen = unseen.into_iter().skip(n_proved);
         let (accepted, replayed): (Vec<_>, Vec<_>) =
             accepted.into_iter().partition(|_| unseen.next().unwrap_or(false));
         let (waiting, arrivals): (Vec<_>, Vec<_>) =
-            accepted.into_iter().map(|(waiting, arrival, _)| (waiting, arrival)).unzip();
+            accepted.into_iter().unzip();
         let attached = attach::attach(&transaction, self.node, &arrivals).await?;
         let edges = nodes::edges(&transaction).await?;
         fail::point("attach.before_commit").await;
         transaction.commit().await?;
-        for (waiting, _, _) in replayed {
+        for (waiting, _) in replayed {
             reject(waiting, Code::Replayed);
         }
         for ((waiting, arrival), attached) in waiting.into_iter().zip(arrivals).zip(attached) {
@@ -258,13 +266,7 @@ impl Greeter {
     }
 
     /// Hands an attached session to the intake, closes its older socket, and tells the mesh.
-    fn welcome(
-        &self,
-        waiting: Waiting,
-        arrival: Arrival,
-        attached: Attached,
-        edges: &[String],
-    ) {
+    fn welcome(&self, waiting: Waiting, arrival: Arrival, attached: Attached, edges: &[String]) {
         let Ok(hello) = waiting.hello.verdict else { return };
         let caps = Caps::of(hello.caps.as_deref().unwrap_or_default());
         let groups: Vec<Group> = serde_json::from_value(attached.groups).unwrap_or_default();
@@ -318,7 +320,7 @@ impl Greeter {
         }
         if attached.announce {
             let event = joined(&session, &groups, attached.last_seen, attached.summary.as_deref());
-            let _ = self.teller.send(Tell::Event(event));
+            let _ = self.teller.send(Tell::Event(Box::new(event)));
         }
         // A socket that has gone meanwhile is found out by whoever holds `ready`.
         if waiting.verdict.send(Ok(Accepted { session: session.clone(), ready })).is_err() {

@@ -160,7 +160,10 @@ impl Intake {
     }
 
     fn has_work(&self) -> bool {
-        self.look_due || !self.astray.is_empty() || !self.dirty.is_empty() || !self.arrived.is_empty()
+        self.look_due
+            || !self.astray.is_empty()
+            || !self.dirty.is_empty()
+            || !self.arrived.is_empty()
     }
 
     fn take(&mut self, message: In) {
@@ -191,7 +194,7 @@ impl Intake {
         match note {
             Note::Rows(rows) => self.rows(rows),
             Note::Look => self.look_due = true,
-            Note::Event(event) => self.event(event),
+            Note::Event(event) => self.event(*event),
             Note::Status { session } => {
                 // The look reads the statuses of sessions that are thought to be busy; one that
                 // became busy elsewhere is read here.
@@ -259,10 +262,8 @@ impl Intake {
             return;
         }
         *newest = event.no;
-        let (since, spent) = self
-            .event_budget
-            .entry(event.mesh)
-            .or_insert_with(|| (Instant::now(), 0));
+        let (since, spent) =
+            self.event_budget.entry(event.mesh).or_insert_with(|| (Instant::now(), 0));
         if since.elapsed() >= Duration::from_secs(1) {
             (*since, *spent) = (Instant::now(), 0);
         }
@@ -371,10 +372,9 @@ impl Intake {
         for (seq, recipient, offered, node) in look.rows {
             let of = offered.unwrap_or(recipient);
             match self.sessions.get(&of) {
-                Some(session) => {
-                    if !session.window().has(seq) {
-                        self.dirty.insert(of);
-                    }
+                Some(session) if session.window().has(seq) => (),
+                Some(_) => {
+                    self.dirty.insert(of);
                 }
                 // Nobody's row for one of ours, or one told to us for a session that has gone.
                 None if node != self.node || !self.is_arriving(of) => {
@@ -455,8 +455,7 @@ impl Intake {
     /// Compares the sockets with what the database has: a presence without a socket ends, a socket
     /// whose presence was lost asserts it again or closes.
     async fn compare(&mut self, db: &skein_sql::Db) -> Result<(), Error> {
-        let here: HashMap<i64, i64> =
-            presence::of_node(db, self.node).await?.into_iter().collect();
+        let here: HashMap<i64, i64> = presence::of_node(db, self.node).await?.into_iter().collect();
         for session in self.sessions.values() {
             if here.get(&session.mailbox) == Some(&session.attach_no) {
                 continue;

@@ -154,7 +154,7 @@ impl Log {
                 continue;
             }
             window.push(body.seq, None, body.message_id.as_u128());
-            let frame = 
+            let frame =
                 push::frame(session, &Inline::of(&body), body.subtype.clone(), Some(&body.target));
             session.out.send(Out::Push(frame, window.last()));
         }
@@ -182,7 +182,7 @@ pub async fn drain(db: &impl GenericClient, session: &Session) -> Result<usize, 
         // A day that was dropped meanwhile has no bodies of multicasts any more.
         let Some(body) = bodies.get(&seq) else { continue };
         window.push(seq, None, body.message_id.as_u128());
-        let frame = 
+        let frame =
             push::frame(session, &Inline::of(body), body.subtype.clone(), Some(&body.target));
         session.out.send(Out::Push(frame, window.last()));
         n_pushed += 1;

@@ -54,11 +54,7 @@ pub struct Mailboxes {
 
 impl Mailboxes {
     /// Counts what has to be counted, of these (mesh, mailbox).
-    pub async fn refresh(
-        &mut self,
-        db: &impl GenericClient,
-        direct: &[(i64, i64)],
-    ) -> Result<()> {
+    pub async fn refresh(&mut self, db: &impl GenericClient, direct: &[(i64, i64)]) -> Result<()> {
         if self.loads.len() > REMEMBERED_MAX {
             self.loads.clear();
             self.meshes.clear();

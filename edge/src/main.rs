@@ -29,9 +29,8 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let stop = CancellationToken::new();
     tokio::spawn(skein_edge::signals::cancel(stop.clone()));
     info!(%address, "serving on {address}");
-    let serving = tokio::spawn(
-        Server::new_with_acceptor(acceptor).run(http::routes(Arc::clone(&edge))),
-    );
+    let serving =
+        tokio::spawn(Server::new_with_acceptor(acceptor).run(http::routes(Arc::clone(&edge))));
     edge.run(&stop).await;
     serving.abort();
     Ok(())

@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use skein_sql::health::Health;
 use skein_wire::{Code, Priority};
 
 /// Seconds, from a tenth of a millisecond to ten seconds.
 const SECONDS: &[f64] = &[
-    0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0,
+    0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0,
+    10.0,
 ];
 /// Messages of a batch.
 const SIZES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
@@ -46,13 +50,19 @@ fn describe() {
         ("broker_connections_active", "Sockets that said hello and are open"),
         ("broker_queue_depth", "Messages that wait for their recipients"),
         ("broker_db_healthy", "Whether the database answers"),
+        ("skein_oldest_snapshot_seconds", "Age of the oldest snapshot in the database cluster"),
+        ("skein_autovacuum_naptime_seconds", "How often the database looks what to vacuum"),
     ] {
         describe_gauge!(name, text);
         gauge!(name).set(0.0);
     }
     describe_histogram!("skein_batch_messages", Unit::Count, "Messages that one commit stored");
     describe_histogram!("skein_fan_out_sockets", Unit::Count, "Sockets that a multicast went to");
-    describe_histogram!("skein_commit_seconds", Unit::Seconds, "From a batch's begin to its commit");
+    describe_histogram!(
+        "skein_commit_seconds",
+        Unit::Seconds,
+        "From a batch's begin to its commit"
+    );
     describe_histogram!("skein_tell_seconds", Unit::Seconds, "From reading a send to telling it");
     describe_histogram!("skein_settle_seconds", Unit::Seconds, "From `received` to settled");
 }
@@ -107,9 +117,11 @@ pub fn attached(n_sessions: usize) {
     gauge!("broker_connections_active").set(n_sessions as f64);
 }
 
-/// So many messages wait for their recipients.
-pub fn queued(n_messages: i64) {
-    gauge!("broker_queue_depth").set(n_messages as f64);
+/// How the database is.
+pub fn health(health: &Health) {
+    gauge!("broker_queue_depth").set(health.waiting as f64);
+    gauge!("skein_oldest_snapshot_seconds").set(health.oldest_snapshot_s);
+    gauge!("skein_autovacuum_naptime_seconds").set(health.autovacuum_naptime_s);
 }
 
 /// Whether the database answers.

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use skein_sql::{Connector, Error, Pool, Settings, nodes, presence, serve, sessions};
+use skein_sql::{Connector, Error, Pool, Settings, health, nodes, presence, serve, sessions};
 use skein_wire::limit;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -33,6 +33,8 @@ use crate::{
 const POOL_MAX: usize = 8;
 /// How long a connection's last sends may take to be stored before its presence ends.
 const LAST_SENDS: Duration = Duration::from_secs(5);
+/// How often the database is measured.
+const HEALTH_EVERY: Duration = Duration::from_secs(30);
 /// How long a listener waits before it connects again.
 const LISTEN_AGAIN: Duration = Duration::from_millis(250);
 
@@ -127,8 +129,7 @@ impl Node {
 
         let storing = Writer { pool: single(Settings::Ordinary)?, teller: teller.clone() };
         node.work(storing.run(writer_queue));
-        let telling =
-            Teller { node: id, pool: single(Settings::Relaxed)?, intake: intake.clone() };
+        let telling = Teller { node: id, pool: single(Settings::Relaxed)?, intake: intake.clone() };
         node.work(telling.run(teller_queue));
         let serving = Intake::new(id, single(Settings::Relaxed)?, teller.clone(), since);
         node.work(serving.run(intake_queue));
@@ -143,6 +144,7 @@ impl Node {
         node.work(greeting.run(hello_queue));
         node.work(listen(own.clone(), id, intake));
         node.work(beat(single(Settings::Relaxed)?, node.clone()));
+        node.work(watch(node.pool.clone()));
         info!(node = id, "node {id} is alive");
         Ok(node)
     }
@@ -170,11 +172,7 @@ impl Node {
     }
 
     /// Settles what `take` finds in a session's window.
-    pub fn received(
-        &self,
-        session: &Session,
-        take: impl FnOnce(&mut Window) -> Vec<(i64, i64)>,
-    ) {
+    pub fn received(&self, session: &Session, take: impl FnOnce(&mut Window) -> Vec<(i64, i64)>) {
         let now = Instant::now();
         let (rows, wake) = {
             let mut window = session.window();
@@ -216,12 +214,7 @@ impl Node {
         }
     }
 
-    async fn end(
-        &self,
-        session: &Session,
-        grace: Duration,
-        place: u64,
-    ) -> Result<bool, Error> {
+    async fn end(&self, session: &Session, grace: Duration, place: u64) -> Result<bool, Error> {
         let mut db = self.pool.get().await?;
         let transaction = db.transaction().await?;
         let (mailbox, no) = (session.mailbox, session.attach_no);
@@ -254,13 +247,13 @@ impl Node {
                 let data = serde_json::json!({
                     "name": departure.display_name, "pubkey": departure.key,
                 });
-                self.tell(Tell::Event(Event {
+                self.tell(Tell::Event(Box::new(Event {
                     mesh: departure.mesh,
                     except: None,
                     about: session.mailbox,
                     no: session.attach_no,
                     push: push::event(&session.mesh_id, "peer_left", data),
-                }));
+                })));
             }
             Ok(None) => (),
             Err(error) => debug!(%error, "a departure is left to the sweep"),
@@ -340,6 +333,23 @@ async fn beat(pool: Pool, node: Arc<Node>) {
             warn!("the database was away for {:?}; closing the sockets", answered.elapsed());
             let _ = node.intake.send(In::CloseAll(1013, "the database is away"));
             answered = Instant::now();
+        }
+    }
+}
+
+/// Measures how the database is, for `/metrics` and `skein doctor`.
+async fn watch(pool: Pool) {
+    let mut ticks = tokio::time::interval(HEALTH_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let health = async {
+            let db = pool.get().await?;
+            health::read(&db).await
+        };
+        match health.await {
+            Ok(health) => measure::health(&health),
+            Err(error) => debug!(%error, "the database was not measured"),
         }
     }
 }

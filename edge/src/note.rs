@@ -18,7 +18,7 @@ pub enum Note {
     /// Look now: something changed that is not told row by row.
     Look,
     /// A system event for the sessions of a mesh.
-    Event(Event),
+    Event(Box<Event>),
     /// A session's status was changed elsewhere.
     Status {
         /// Its mailbox.
@@ -149,8 +149,8 @@ impl Note {
         }
         match self {
             Self::Rows(mut rows) => {
-                let with_bodies = rows.d.iter().any(|t| t.b.is_some())
-                    || rows.l.iter().any(|l| l.b.is_some());
+                let with_bodies =
+                    rows.d.iter().any(|t| t.b.is_some()) || rows.l.iter().any(|l| l.b.is_some());
                 if with_bodies {
                     rows.d.iter_mut().for_each(|t| t.b = None);
                     rows.l.iter_mut().for_each(|l| l.b = None);

@@ -170,7 +170,8 @@ fn choose(session: &Session, heads: Vec<serve::Head>, ask: &serve::Ask) -> Vec<s
         }
         let n_bytes = usize::try_from(head.bytes).unwrap_or(0);
         // At least one, however large, when nothing else is on its way.
-        if room == 0 || (n_bytes > bytes && !(takes.is_empty() && !session.out.is_full())) {
+        let fits = n_bytes <= bytes || (takes.is_empty() && !session.out.is_full());
+        if room == 0 || !fits {
             cut = true;
             break;
         }

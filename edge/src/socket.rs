@@ -274,8 +274,7 @@ impl Rate {
 
     async fn take(&mut self, _frame: &str) {
         let now = Instant::now();
-        let earned =
-            now.duration_since(self.at).as_secs_f64() * f64::from(limit::SENDS_PER_SECOND);
+        let earned = now.duration_since(self.at).as_secs_f64() * f64::from(limit::SENDS_PER_SECOND);
         self.tokens = (self.tokens + earned).min(f64::from(limit::SENDS_BURST)) - 1.0;
         self.at = now;
         if self.tokens < 0.0 {
@@ -326,10 +325,8 @@ async fn write(
     out: Outbox,
     barrier: Arc<Barrier>,
 ) {
-    let mut pings = tokio::time::interval_at(
-        Moment::now() + limit::PING_INTERVAL,
-        limit::PING_INTERVAL,
-    );
+    let mut pings =
+        tokio::time::interval_at(Moment::now() + limit::PING_INTERVAL, limit::PING_INTERVAL);
     let mut last_push = 0;
     let mut batch = Vec::with_capacity(FLUSH_AFTER);
     loop {

@@ -31,7 +31,7 @@ pub enum Tell {
     /// A session takes its member's mail from now on: (member, session).
     Backlog(i64, i64),
     /// A system event.
-    Event(Event),
+    Event(Box<Event>),
     /// A note to certain nodes.
     To(Vec<i32>, Note),
 }

@@ -233,9 +233,10 @@ impl Writer {
                 Some((no, _)) if *no == session.attach_no => {
                     match self.known(item, begun, batch, &seen, &verdicts, resolved(item)) {
                         Some(verdict) => verdict,
-                        None => self
-                            .fresh_verdict(db, item, resolved(item), mailboxes, &mut audiences)
-                            .await?,
+                        None => {
+                            self.fresh_verdict(db, item, resolved(item), mailboxes, &mut audiences)
+                                .await?
+                        }
                     }
                 }
                 Some(_) => {

@@ -251,10 +251,9 @@ pub async fn attach(
     let rows = db.query(&sessions, &[&records]).await?;
 
     let of = |rows: &[tokio_postgres::Row], arrival: &Arrival| {
-        rows.iter()
-            .position(|r| {
-                r.get::<_, i64>("mesh") == arrival.mesh && r.get::<_, &str>("key") == arrival.key
-            })
+        rows.iter().position(|r| {
+            r.get::<_, i64>("mesh") == arrival.mesh && r.get::<_, &str>("key") == arrival.key
+        })
     };
     let mut attached: Vec<Option<Attached>> = arrivals
         .iter()

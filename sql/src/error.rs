@@ -89,6 +89,8 @@ fn connection_lost(error: &tokio_postgres::Error) -> bool {
     error.is_closed()
         || code.is_none()
         || code.is_some_and(|c| {
-            c.starts_with("57P") || c.starts_with("08") || c == SqlState::TOO_MANY_CONNECTIONS.code()
+            c.starts_with("57P")
+                || c.starts_with("08")
+                || c == SqlState::TOO_MANY_CONNECTIONS.code()
         })
 }

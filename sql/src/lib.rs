@@ -17,6 +17,7 @@ pub mod direct;
 pub mod duties;
 pub mod fail;
 pub mod fence;
+pub mod health;
 pub mod invites;
 pub mod members;
 pub mod meshes;

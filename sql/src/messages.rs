@@ -1,7 +1,7 @@
 //! Messages: what became of one.
 
 use jiff::Timestamp;
-use skein_wire::{messaging::RecipientStatus, messaging::MessageStatusResult};
+use skein_wire::{messaging::MessageStatusResult, messaging::RecipientStatus};
 use uuid::Uuid;
 
 use crate::{GenericClient, Result, iso, statement::statements};

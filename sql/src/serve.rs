@@ -185,10 +185,7 @@ pub async fn pages(db: &impl GenericClient, asks: &[Ask]) -> Result<Vec<Head>> {
 
 /// The bodies of these messages, named by number and time; a read names the day's partition, and
 /// what is not there any more is held aside.
-pub async fn bodies(
-    db: &impl GenericClient,
-    wanted: &[(i64, Timestamp)],
-) -> Result<Vec<Body>> {
+pub async fn bodies(db: &impl GenericClient, wanted: &[(i64, Timestamp)]) -> Result<Vec<Body>> {
     let mut found = Vec::with_capacity(wanted.len());
     let read = db.prepare_cached(BODIES).await?;
     let mut days: Vec<(Timestamp, Vec<i64>)> = Vec::new();

@@ -13,6 +13,7 @@ pub(crate) use statements;
 /// Every statement of the crate: its name and its text.
 pub fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
     [
+        crate::health::STATEMENTS,
         crate::invites::STATEMENTS,
         crate::members::STATEMENTS,
         crate::meshes::STATEMENTS,

@@ -242,7 +242,11 @@ fn resolved_target(row: &tokio_postgres::Row) -> Option<Resolved> {
     let node = row.get::<_, Option<i32>>("node").unwrap_or(0);
     let mailbox = match (session, member) {
         (Some(session), Some(member)) => {
-            if inbox_of == Some(session) { session } else { member }
+            if inbox_of == Some(session) {
+                session
+            } else {
+                member
+            }
         }
         (session, member) => session.or(member)?,
     };
@@ -296,14 +300,10 @@ pub async fn finish(db: &Db, begun: &Begun, messages: &[NewMessage<'_>]) -> Resu
     let columns = Columns::of(begun, messages);
     let keys: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
         [&columns.key_ids, &columns.hashes, &columns.key_seqs, &columns.key_ats];
-    let second = async {
-        if both { db.execute(&second_key, &keys).await } else { Ok(0) }
-    };
+    let second = async { if both { db.execute(&second_key, &keys).await } else { Ok(0) } };
     let c = &columns;
     let written = try_join4(
-        async {
-            if c.key_ids.is_empty() { Ok(0) } else { db.execute(&key, &keys).await }
-        },
+        async { if c.key_ids.is_empty() { Ok(0) } else { db.execute(&key, &keys).await } },
         second,
         db.execute(
             &insert_messages,

@@ -108,10 +108,7 @@ pub async fn relocate(db: &impl GenericClient, rows: &[(i64, i64, i32)]) -> Resu
 
 /// Offers a member's mail to sessions: (seq, recipient, node, session). Returns the rows that were
 /// free; the others are offered to a session that is here.
-pub async fn offer(
-    db: &impl GenericClient,
-    rows: &[(i64, i64, i32, i64)],
-) -> Result<Vec<i64>> {
+pub async fn offer(db: &impl GenericClient, rows: &[(i64, i64, i32, i64)]) -> Result<Vec<i64>> {
     let seqs: Vec<i64> = rows.iter().map(|r| r.0).collect();
     let recipients: Vec<i64> = rows.iter().map(|r| r.1).collect();
     let nodes: Vec<i32> = rows.iter().map(|r| r.2).collect();
@@ -140,4 +137,3 @@ pub async fn notify(db: &Db, notes: &[(String, String)]) -> Result<()> {
     db.execute(&notify, &[&channels, &payloads]).await?;
     Ok(())
 }
-

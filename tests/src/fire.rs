@@ -146,7 +146,8 @@ impl fmt::Display for Report {
             self.swallowed,
             self.counts
         )?;
-        for line in self.void.iter().map(|why| format!("void: {why}")).chain(self.findings.clone()) {
+        for line in self.void.iter().map(|why| format!("void: {why}")).chain(self.findings.clone())
+        {
             write!(f, "\n  {line}")?;
         }
         Ok(())
@@ -170,8 +171,8 @@ pub async fn run(plan: Plan) -> Report {
 
     let budget = Arc::new(Budget::new(plan.messages));
     let talking = traffic::start(&peers, &budget, &mut rng);
-    let moving = (plan.variant == Variant::Moving)
-        .then(|| traffic::start_moving(&peers, &place, &mut rng));
+    let moving =
+        (plan.variant == Variant::Moving).then(|| traffic::start_moving(&peers, &place, &mut rng));
     let faults = faults::make(&mut place, &peers, plan.variant, &budget, &mut rng).await;
     budget.release(1.0);
     for task in talking {
@@ -219,9 +220,10 @@ async fn start_peers(place: &Place, kinds: &[Kind], record: &Arc<Record>) -> Arc
     }
     let keys = Arc::new(identities.iter().map(|who| who.session.public).collect::<Vec<_>>());
     let folder = place.folder.path();
-    let started = identities.into_iter().zip(kinds).map(|(who, kind)| {
-        Peer::start(*kind, who, keys.clone(), record.clone(), folder)
-    });
+    let started = identities
+        .into_iter()
+        .zip(kinds)
+        .map(|(who, kind)| Peer::start(*kind, who, keys.clone(), record.clone(), folder));
     let peers = Arc::new(started.collect::<Vec<_>>());
     let all_attached = async {
         while record.attachments().len() < kinds.len() {

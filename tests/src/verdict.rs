@@ -125,7 +125,10 @@ pub fn judge(record: &Record, kinds: &[Kind]) -> Verdict {
     for (one, by) in missing(record, kinds) {
         verdict.counts.lost += 1;
         verdict.find(|| {
-            format!("peer {by} ({:?}) never saw {} of peer {}: {one:?}", kinds[by], one.number, one.from)
+            format!(
+                "peer {by} ({:?}) never saw {} of peer {}: {one:?}",
+                kinds[by], one.number, one.from
+            )
         });
     }
     judge_shown(&mut verdict, &sent, &record.shown(), kinds);

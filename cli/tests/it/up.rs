@@ -194,12 +194,15 @@ impl Up {
 
 impl Drop for Up {
     fn drop(&mut self) {
+        // Once: a second one would not wait for the children, and their folder goes next.
+        if let Ok(None) = self.child.try_wait() {
+            signal(self.pid(), Signal::INT);
+        }
         let until = Instant::now() + SOON;
         while let Ok(None) = self.child.try_wait() {
-            // Once more does no harm; it may be gone already.
-            let pid = Pid::from_raw(self.pid().cast_signed()).unwrap();
-            let how = if Instant::now() < until { Signal::INT } else { Signal::KILL };
-            let _ = kill_process(pid, how);
+            if Instant::now() > until {
+                let _ = self.child.kill();
+            }
             thread::sleep(LOOK);
         }
     }

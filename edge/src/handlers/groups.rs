@@ -58,9 +58,7 @@ async fn leave(ctx: &Context<'_>, call: &LeaveGroup) -> Result<()> {
 async fn keep(ctx: &Context<'_>, groups: Vec<Group>) -> Result<()> {
     let db = ctx.db().await?;
     let session = ctx.session;
-    ctx.current(
-        sessions::set_groups(&db, session.mailbox, session.attach_no, &groups).await?,
-    )?;
+    ctx.current(sessions::set_groups(&db, session.mailbox, session.attach_no, &groups).await?)?;
     session.live().groups = groups;
     Ok(())
 }

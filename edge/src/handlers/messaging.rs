@@ -7,8 +7,7 @@ use std::time::Instant;
 use skein_crypto::{Public, message_id};
 use skein_sql::messages;
 use skein_wire::{
-    Code,
-    limit,
+    Code, limit,
     messaging::{MessageStatus, Received, Request, Send},
 };
 use uuid::Uuid;
@@ -92,8 +91,7 @@ async fn status(ctx: &Context<'_>, call: MessageStatus) -> Result<Option<String>
     let unknown = || Error::Refused(Code::NotFound, "message not found".to_owned());
     let id = Uuid::try_parse(&call.message_id).map_err(|_| unknown())?;
     let db = ctx.db().await?;
-    let mut status =
-        messages::status(&db, ctx.session.mesh, id).await?.ok_or_else(unknown)?;
+    let mut status = messages::status(&db, ctx.session.mesh, id).await?.ok_or_else(unknown)?;
     if !ctx.session.caps.ack {
         status.outcome = None;
         status.recipients.iter_mut().for_each(|r| r.state = None);

@@ -42,8 +42,7 @@ async fn a_frame_of_the_limit_is_served_and_one_above_it_closes_the_socket() {
         for is_binary in [false, true] {
             let mut eve = mesh.old_peer("eve", 0).await;
             let text = padded(n_bytes);
-            let frame =
-                if is_binary { Message::binary(text) } else { Message::text(text) };
+            let frame = if is_binary { Message::binary(text) } else { Message::text(text) };
             // The edge need not read it to the end.
             let _ = timeout(SOON, eve.socket.send(frame)).await.expect("the edge does not hang");
             assert_eq!(eve.closed().await, 1009, "{n_bytes} bytes, binary: {is_binary}");
@@ -69,8 +68,11 @@ async fn what_is_no_message_is_refused_to_those_of_ours_and_ignored_from_others(
     let (mut old, mut ours) = (mesh.old_peer("old", 0).await, mesh.peer("ours", 0).await);
     old.event("peer_joined").await;
     let deep = "[".repeat(100_000);
-    let deep_stats =
-        format!(r#"{{"type":"set_stats","stats":{}1{}}}"#, r#"{"a":"#.repeat(5000), "}".repeat(5000));
+    let deep_stats = format!(
+        r#"{{"type":"set_stats","stats":{}1{}}}"#,
+        r#"{"a":"#.repeat(5000),
+        "}".repeat(5000)
+    );
     for (frame, code) in [
         ("", "invalid_json"),
         ("{", "invalid_json"),
@@ -92,8 +94,10 @@ async fn what_is_no_message_is_refused_to_those_of_ours_and_ignored_from_others(
         (r#"{"type":"set_status","status":{"idle":null}}"#, "invalid_message"),
         (r#"{"type":"set_summary","summary":["x"]}"#, "invalid_message"),
         (r#"{"type":"set_visible","visible":"true"}"#, "invalid_message"),
-        (r#"{"type":"send","id":"c","targetSpec":"*","priority":1,"nonce":"","ciphertext":""}"#,
-         "invalid_message"),
+        (
+            r#"{"type":"send","id":"c","targetSpec":"*","priority":1,"nonce":"","ciphertext":""}"#,
+            "invalid_message",
+        ),
         (r#"{"type":"set_stats","stats":{"a":1e999}}"#, "invalid_message"),
         (deep_stats.as_str(), "invalid_message"),
     ] {
@@ -102,7 +106,10 @@ async fn what_is_no_message_is_refused_to_those_of_ours_and_ignored_from_others(
         ours.text(frame.to_owned()).await;
         let error = ours.find(|f| f["type"] == "error").await;
         assert_eq!(error["code"], code, "{shown} got {error}");
-        assert!(error["message"].as_str().is_some_and(|m| !m.is_empty() && m.len() < 300), "{error}");
+        assert!(
+            error["message"].as_str().is_some_and(|m| !m.is_empty() && m.len() < 300),
+            "{error}"
+        );
         assert_eq!(old.rest().await, Vec::<Value>::new(), "{shown}");
     }
     is_well(&mut old).await;
@@ -158,7 +165,8 @@ async fn text_frames_that_are_no_utf8_end_their_socket_only() {
     // A masked text frame of two bytes, with the mask 0.
     socket.write_all(&[0x81, 0x82, 0, 0, 0, 0, 0xff, 0xfe]).await.unwrap();
 
-    let ended = timeout(SOON, async { while socket.read(&mut [0; 64]).await.is_ok_and(|n| n > 0) {} });
+    let ended =
+        timeout(SOON, async { while socket.read(&mut [0; 64]).await.is_ok_and(|n| n > 0) {} });
 
     ended.await.expect("the edge ends it");
     is_well(&mut bob).await;
@@ -222,8 +230,10 @@ async fn who_asks_and_does_not_read_is_closed_before_the_answers_fill_the_memory
     let (mut bob, mut eve) = (mesh.old_peer("bob", 0).await, mesh.old_peer("eve", 0).await);
     const ANSWER: usize = 1024 * 1024;
     const QUESTIONS: usize = 100;
-    mesh.run(&format!("update session set summary = repeat('x', {ANSWER}) where display_name = 'eve'"))
-        .await;
+    mesh.run(&format!(
+        "update session set summary = repeat('x', {ANSWER}) where display_name = 'eve'"
+    ))
+    .await;
     for n in 0..QUESTIONS {
         let question = json!({"type": "list_peers", "_reqId": format!("q{n}")}).to_string();
         eve.socket.feed(Message::text(question)).await.unwrap();
@@ -303,6 +313,7 @@ async fn a_window_that_does_not_move_for_a_minute_closes_the_socket_and_loses_no
 
     assert_eq!(bob.next().await, json!({"close": 1013, "reason": "nothing was acknowledged"}));
     let (member, session) = (bob.member.clone(), bob.session.clone());
-    let mut bob = timeout(SOON, Peer::connect(&mesh.edges[0], &member, session, OURS)).await.unwrap();
+    let mut bob =
+        timeout(SOON, Peer::connect(&mesh.edges[0], &member, session, OURS)).await.unwrap();
     assert_eq!(bob.push().await["messageId"], first["messageId"]);
 }

@@ -32,7 +32,8 @@ fn unanswered() -> Vec<Value> {
 /// Frames that fail, or are no messages; the contract has no word for any of them.
 fn failing() -> Vec<String> {
     let long = "x".repeat(20_000);
-    let deep = format!(r#"{{"type":"set_stats","stats":{}1{}}}"#, r#"{"a":"#.repeat(200), "}".repeat(200));
+    let deep =
+        format!(r#"{{"type":"set_stats","stats":{}1{}}}"#, r#"{"a":"#.repeat(200), "}".repeat(200));
     let mut frames: Vec<String> = [
         json!({"type": "set_status", "status": "busy"}),
         json!({"type": "set_status"}),
@@ -63,7 +64,12 @@ fn failing() -> Vec<String> {
     .iter()
     .map(Value::to_string)
     .collect();
-    frames.extend([deep, String::new(), "{".to_owned(), r#"{"type":"list_peers","a":"\u0000"}"#.to_owned()]);
+    frames.extend([
+        deep,
+        String::new(),
+        "{".to_owned(),
+        r#"{"type":"list_peers","a":"\u0000"}"#.to_owned(),
+    ]);
     frames
 }
 
@@ -137,7 +143,10 @@ async fn line_3_every_direct_reply_echoes_the_request_id_but_not_the_ack_of_a_se
     for id in ["r1", "vlist_1775640600000", "", "ä \"quoted\" \\ \u{1f600}", &"x".repeat(256)] {
         for (request, reply) in [
             (json!({"type": "list_peers"}), "peers_list"),
-            (json!({"type": "message_status", "messageId": ack["messageId"]}), "message_status_result"),
+            (
+                json!({"type": "message_status", "messageId": ack["messageId"]}),
+                "message_status_result",
+            ),
             (json!({"type": "message_status", "messageId": "unknown"}), "error"),
             (json!({"type": "set_visible", "visible": true}), "ack"),
             (json!({"type": "set_profile", "title": "x"}), "ack"),
@@ -163,7 +172,9 @@ async fn line_4_a_send_is_acknowledged_with_its_id() {
     let mesh = TestMesh::start(1).await;
     let (mut ann, bob) = (mesh.old_peer("ann", 0).await, mesh.old_peer("bob", 0).await);
     ann.event("peer_joined").await;
-    for target in [bob.key(), bob.member.keys.public.hex(), "*".into(), "@all".into(), "@none".into()] {
+    for target in
+        [bob.key(), bob.member.keys.public.hex(), "*".into(), "@all".into(), "@none".into()]
+    {
         for id in [Some("c 1"), Some(""), None] {
             let mut send = json!({"type": "send", "targetSpec": target, "priority": "low",
                                   "nonce": "", "ciphertext": ""});
@@ -176,8 +187,11 @@ async fn line_4_a_send_is_acknowledged_with_its_id() {
 
             let message_id = ack["messageId"].as_str().unwrap();
             assert!(!message_id.is_empty());
-            assert_eq!(ack, json!({"type": "ack", "id": id.unwrap_or(""),
-                                   "messageId": message_id, "queued": true}));
+            assert_eq!(
+                ack,
+                json!({"type": "ack", "id": id.unwrap_or(""),
+                                   "messageId": message_id, "queued": true})
+            );
         }
     }
 }
@@ -195,7 +209,10 @@ async fn line_5_peers_are_addressed_by_session_key_and_both_keys_are_targets() {
         let ack = ann.message(&target, "next", &target).await;
         assert_eq!(ack["type"], "ack", "{ack}");
         let push = bob.push().await;
-        assert_eq!((&push["ciphertext"], &push["senderPubkey"]), (&json!(target), &json!(ann.key())));
+        assert_eq!(
+            (&push["ciphertext"], &push["senderPubkey"]),
+            (&json!(target), &json!(ann.key()))
+        );
     }
 }
 
@@ -214,7 +231,10 @@ async fn line_6_system_events_come_from_system_with_an_empty_body_and_a_name() {
     {
         let event = ann.find(|f| f["type"] == "push").await;
         assert_eq!((&event["event"], &event["eventData"]["name"]), (&json!(name), &json!("bob")));
-        assert_eq!((&event["senderPubkey"], &event["subtype"]), (&json!("system"), &json!("system")));
+        assert_eq!(
+            (&event["senderPubkey"], &event["subtype"]),
+            (&json!("system"), &json!("system"))
+        );
         assert_eq!((&event["nonce"], &event["ciphertext"]), (&json!(""), &json!("")));
     }
 }
@@ -255,7 +275,10 @@ async fn line_7_a_pending_request_gets_its_own_answer_while_others_fail() {
 
     for n in 0..frames.len() {
         let answer = ann.next().await;
-        assert_eq!((&answer["type"], &answer["_reqId"]), (&json!("peers_list"), &json!(format!("r{n}"))));
+        assert_eq!(
+            (&answer["type"], &answer["_reqId"]),
+            (&json!("peers_list"), &json!(format!("r{n}")))
+        );
     }
     assert_eq!(ann.rest().await, Vec::<Value>::new());
 }
@@ -319,8 +342,11 @@ async fn line_8_set_visible_and_set_profile_get_an_ack() {
         json!({"type": "set_profile", "title": "x", "_reqId": "r"}),
     ] {
         ann.send(&frame).await;
-        assert_eq!(ann.next().await, json!({"type": "ack", "id": "r", "messageId": "",
-                                            "queued": false, "_reqId": "r"}));
+        assert_eq!(
+            ann.next().await,
+            json!({"type": "ack", "id": "r", "messageId": "",
+                                            "queued": false, "_reqId": "r"})
+        );
     }
 }
 
@@ -345,8 +371,10 @@ async fn line_10_frames_of_2_mib_pass_both_ways() {
     let large = json!({"type": "list_peers", "ignored": "x".repeat(LARGE)});
     assert_eq!(ann.call(large).await["type"], "peers_list");
 
-    mesh.run(&format!("update session set summary = repeat('x', {LARGE}) where display_name = 'bob'"))
-        .await;
+    mesh.run(&format!(
+        "update session set summary = repeat('x', {LARGE}) where display_name = 'bob'"
+    ))
+    .await;
     let listed = ann.peers().await;
     assert!(listed.iter().any(|p| p["summary"].as_str().is_some_and(|s| s.len() == LARGE)));
 }

@@ -21,7 +21,10 @@ async fn a_group_is_joined_changed_and_left() {
         (join("dev", Some("lead")), json!([{"name": "dev", "role": "lead"}])),
         (join("@dev", Some("")), json!([{"name": "dev"}])),
         (join("ops", None), json!([{"name": "dev"}, {"name": "ops"}])),
-        (json!({"type": "leave_group", "name": "nowhere"}), json!([{"name": "dev"}, {"name": "ops"}])),
+        (
+            json!({"type": "leave_group", "name": "nowhere"}),
+            json!([{"name": "dev"}, {"name": "ops"}]),
+        ),
         (json!({"type": "leave_group", "name": "@dev"}), json!([{"name": "ops"}])),
     ] {
         ann.send(&frame).await;

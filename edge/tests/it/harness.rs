@@ -78,8 +78,8 @@ impl TestEdge {
         let stop = CancellationToken::new();
         let (served, stopping) = (edge.clone(), stop.clone());
         let running = tokio::spawn(async move {
-            let server = poem::Server::new_with_acceptor(acceptor)
-                .run(http::routes(served.clone()));
+            let server =
+                poem::Server::new_with_acceptor(acceptor).run(http::routes(served.clone()));
             let serving = tokio::spawn(server);
             served.run(&stopping).await;
             serving.abort();
@@ -239,8 +239,7 @@ pub fn hello_frame(member: &Member, session: &Keypair, caps: &[&str]) -> Value {
     if !caps.is_empty() {
         frame["caps"] = json!(caps);
         frame["client"] = json!("test/1");
-        frame["sessionProof"] =
-            json!(proof::sign(&member.keys.secret, mesh, &session.public, now));
+        frame["sessionProof"] = json!(proof::sign(&member.keys.secret, mesh, &session.public, now));
     }
     frame
 }

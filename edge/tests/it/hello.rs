@@ -49,9 +49,15 @@ async fn a_hello_whose_clock_is_off_is_refused() {
     let ann = mesh.member("ann").await;
     let now = jiff::Timestamp::now().as_millisecond();
 
-    for at in [json!(now - 62_000), json!(now + 62_000), json!(now.to_string()), json!(null),
-               json!([now]), json!(0), json!(1e300)]
-    {
+    for at in [
+        json!(now - 62_000),
+        json!(now + 62_000),
+        json!(now.to_string()),
+        json!(null),
+        json!([now]),
+        json!(0),
+        json!(1e300),
+    ] {
         let frame = hello_with(&ann, OLD, json!({"timestamp": at}));
         assert_eq!(refused(&mesh.edges[0], &ann, &frame).await, "timestamp_skew", "{at}");
     }
@@ -200,7 +206,8 @@ async fn another_members_session_key_is_refused_and_its_owner_untouched() {
     let (mut ann, mut bob) = (mesh.peer("ann", 0).await, mesh.old_peer("bob", 0).await);
     let eve = mesh.member("eve").await;
     let before = bob.me().await;
-    let presence = mesh.ask("select string_agg(p::text, ',' order by session) from presence p").await;
+    let presence =
+        mesh.ask("select string_agg(p::text, ',' order by session) from presence p").await;
 
     for edge in &mesh.edges {
         let frame = hello_frame(&eve, &bob.session, OURS);
@@ -257,7 +264,9 @@ async fn frames_before_the_hello_are_answered_and_the_socket_stays() {
                               "message": "must send hello first"});
         assert_eq!(peer.next().await, no_hello);
     }
-    for ignored in ["", "nonsense", "null", "[]", r#"{"type":7}"#, r#"{"type":"hello","a":"\u0000"}"#] {
+    for ignored in
+        ["", "nonsense", "null", "[]", r#"{"type":7}"#, r#"{"type":"hello","a":"\u0000"}"#]
+    {
         peer.text(ignored.to_owned()).await;
     }
     peer.send(&hello_frame(&ann, &session, OLD)).await;
@@ -305,7 +314,8 @@ async fn a_second_hello_on_a_socket_changes_nothing() {
 #[tokio::test]
 async fn a_newer_socket_of_the_same_session_closes_the_older() {
     let mesh = TestMesh::start(2).await;
-    let (mut bob, mut ann) = (mesh.old_peer("bob", 0).await, mesh.old_peer("ann", 0).await);
+    let (mut ann, mut bob) = (mesh.old_peer("ann", 0).await, mesh.old_peer("bob", 0).await);
+    ann.event("peer_joined").await;
     for edge in [0, 1] {
         let (member, session) = (bob.member.clone(), bob.session.clone());
         let newer = Peer::connect(&mesh.edges[edge], &member, session, OLD).await;
@@ -327,8 +337,11 @@ async fn the_acknowledgement_is_exactly_the_contracts() {
 
     let presence = old["presenceId"].clone();
     assert!(presence.as_str().is_some_and(|id| !id.is_empty()));
-    assert_eq!(old, json!({"type": "hello_ack", "presenceId": presence,
-                           "memberDisplayName": "bob", "services": []}));
+    assert_eq!(
+        old,
+        json!({"type": "hello_ack", "presenceId": presence,
+                           "memberDisplayName": "bob", "services": []})
+    );
     let edges: Vec<String> =
         mesh.edges.iter().map(|e| format!("ws://127.0.0.1:{}/ws", e.port)).collect();
     let mut told: Vec<String> = serde_json::from_value(ours["edges"].clone()).unwrap();
@@ -358,13 +371,16 @@ async fn a_returning_session_is_told_what_was_restored() {
     let seen_at = bob.welcome["lastSeenAt"].as_str().unwrap();
     assert!(seen_at.ends_with('Z') && seen_at.len() == 24, "{seen_at}");
     assert_ne!(bob.welcome["presenceId"], presence);
-    assert_eq!(bob.welcome, json!({
-        "type": "hello_ack", "presenceId": bob.welcome["presenceId"],
-        "memberDisplayName": "bob", "restored": true, "lastSummary": "the spine",
-        "lastSeenAt": seen_at, "restoredGroups": [{"name": "dev", "role": "lead"}],
-        "restoredStats": {"messagesIn": 3, "messagesOut": 4, "toolCalls": 0, "errors": 0},
-        "services": [],
-    }));
+    assert_eq!(
+        bob.welcome,
+        json!({
+            "type": "hello_ack", "presenceId": bob.welcome["presenceId"],
+            "memberDisplayName": "bob", "restored": true, "lastSummary": "the spine",
+            "lastSeenAt": seen_at, "restoredGroups": [{"name": "dev", "role": "lead"}],
+            "restoredStats": {"messagesIn": 3, "messagesOut": 4, "toolCalls": 0, "errors": 0},
+            "services": [],
+        })
+    );
 }
 
 #[tokio::test]

@@ -2,15 +2,21 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper of tests may panic as they do")]
 
-mod harness;
-mod messaging;
+mod abuse;
+mod access;
 mod acceptor;
+mod conformance;
+mod drain;
+mod groups;
+mod harness;
+mod hello;
 mod http;
 mod join;
-mod rest;
-mod web;
-mod groups;
-mod hello;
+mod limits;
+mod messaging;
 mod presence;
 mod profile;
+mod quirks;
+mod rest;
 mod stats;
+mod web;

@@ -11,12 +11,17 @@ async fn a_direct_message_crosses_edges() {
 
     let ack = ann.message(&bob.key(), "next", "hello").await;
 
-    assert_eq!((&ack["queued"], &ack["recipients"], &ack["online"]), (&json!(true), &json!(1), &json!(1)));
+    assert_eq!(
+        (&ack["queued"], &ack["recipients"], &ack["online"]),
+        (&json!(true), &json!(1), &json!(1))
+    );
     let push = bob.push().await;
     assert_eq!(push["messageId"], ack["messageId"]);
     assert_eq!(push["senderPubkey"], json!(ann.key()));
-    assert_eq!((&push["ciphertext"], &push["nonce"], &push["priority"]),
-               (&json!("hello"), &json!("n"), &json!("next")));
+    assert_eq!(
+        (&push["ciphertext"], &push["nonce"], &push["priority"]),
+        (&json!("hello"), &json!("n"), &json!("next"))
+    );
     assert_eq!(push["meshId"], json!(mesh.id));
 }
 
@@ -105,7 +110,11 @@ async fn an_unknown_key_a_name_and_a_bad_form_are_refused_with_the_sends_id() {
 
     for target in ["00".repeat(32).as_str(), "bob", "#general", "tag:x", "@", &"AB".repeat(32)] {
         let error = ann.message_with_id("c9", target, "next", "x").await;
-        assert_eq!((&error["type"], &error["code"]), (&json!("error"), &json!("unknown_target")), "{target}");
+        assert_eq!(
+            (&error["type"], &error["code"]),
+            (&json!("error"), &json!("unknown_target")),
+            "{target}"
+        );
     }
 }
 

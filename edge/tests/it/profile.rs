@@ -12,12 +12,18 @@ async fn fields_that_are_given_change_and_the_others_stay() {
 
     for (change, profile) in [
         (json!({"avatar": "A", "title": "tester"}), json!({"avatar": "A", "title": "tester"})),
-        (json!({"title": "lead", "capabilities": ["rust"]}),
-         json!({"avatar": "A", "title": "lead", "capabilities": ["rust"]})),
-        (json!({"bio": "long", "title": null}),
-         json!({"avatar": "A", "title": "lead", "bio": "long", "capabilities": ["rust"]})),
-        (json!({"avatar": "", "capabilities": [], "unknown": 1}),
-         json!({"avatar": "", "title": "lead", "bio": "long", "capabilities": []})),
+        (
+            json!({"title": "lead", "capabilities": ["rust"]}),
+            json!({"avatar": "A", "title": "lead", "capabilities": ["rust"]}),
+        ),
+        (
+            json!({"bio": "long", "title": null}),
+            json!({"avatar": "A", "title": "lead", "bio": "long", "capabilities": ["rust"]}),
+        ),
+        (
+            json!({"avatar": "", "capabilities": [], "unknown": 1}),
+            json!({"avatar": "", "title": "lead", "bio": "long", "capabilities": []}),
+        ),
     ] {
         let mut frame = change.clone();
         frame["type"] = json!("set_profile");

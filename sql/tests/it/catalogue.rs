@@ -6,8 +6,15 @@ use crate::place::Place;
 
 /// Tables that belong to no mesh.
 const OF_THE_DEPLOYMENT: &[&str] = &[
-    "mesh", "node", "nonce_seen", "hook_pending", "send_key_0", "send_key_1", "send_key_turn",
-    "receipt", "refinery_schema_history",
+    "mesh",
+    "node",
+    "nonce_seen",
+    "hook_pending",
+    "send_key_0",
+    "send_key_1",
+    "send_key_turn",
+    "receipt",
+    "refinery_schema_history",
 ];
 
 #[tokio::test]

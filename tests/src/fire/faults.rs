@@ -12,7 +12,7 @@ use crate::{peer::Peer, place::Place, proxy::Moment};
 /// Between two faults, in milliseconds.
 const PAUSE_MS: std::ops::Range<u64> = 300..1500;
 /// From the beginning of some traffic to the fault, in milliseconds.
-const PHASE_MS: std::ops::Range<u64> = 0..200;
+const PHASE_MS: std::ops::Range<u64> = 0..80;
 /// How long a killed edge stays away, in milliseconds.
 const AWAY_MS: std::ops::Range<u64> = 100..1000;
 /// How long an edge is looked at before another is killed instead.
@@ -89,12 +89,14 @@ pub async fn make(
             faults.cuts += usize::from(place.proxy.cut_listener());
         }
         if n == 4 || (n == 8 && faults.restarts == 0) {
+            budget.release(share - 0.5 / (KILLS + 3) as f64);
             faults.restarts += usize::from(restart(place, rng).await);
         }
         if n == 2 || n == 7 {
             let away = &peers[rng.random_range(0..peers.len())];
             let away_for = Duration::from_millis(rng.random_range(LEAVE_MS));
-            let (kill, ()) = tokio::join!(kill(place, paused.map(|p| p.0), rng), async {
+            let kill = kill(place, paused.map(|p| p.0), || budget.release(share), rng);
+            let (kill, ()) = tokio::join!(kill, async {
                 away.leave().await;
                 sleep(away_for).await;
                 away.come_back().await;
@@ -102,7 +104,8 @@ pub async fn make(
             faults.kills += usize::from(kill);
             continue;
         }
-        faults.kills += usize::from(kill(place, paused.map(|p| p.0), rng).await);
+        let kill = kill(place, paused.map(|p| p.0), || budget.release(share), rng);
+        faults.kills += usize::from(kill.await);
     }
     if let Some((edge, node, since)) = paused {
         sleep(EDGE_PAUSE.saturating_sub(since.elapsed())).await;
@@ -117,18 +120,49 @@ pub async fn make(
 }
 
 /// Kills an edge at a moment when something of its sessions is unsettled, and starts it again;
-/// whether there was such a moment.
-async fn kill(place: &mut Place, spare: Option<usize>, rng: &mut StdRng) -> bool {
-    let candidates: Vec<usize> = (0..place.edges.len()).filter(|i| Some(*i) != spare).collect();
-    let victim = *candidates.choose(rng).expect("there is more than one edge");
-    place.edges[victim].ready().await;
-    let node = node_of(place, victim).await;
+/// whether there was such a moment. `talk` gives its sessions something.
+async fn kill(
+    place: &mut Place,
+    spare: Option<usize>,
+    talk: impl FnOnce(),
+    rng: &mut StdRng,
+) -> bool {
+    let (victim, node) = busy_edge(place, spare, rng).await;
     let db = place.db().await;
+    talk();
+    sleep(Duration::from_millis(rng.random_range(PHASE_MS))).await;
     let had_work = timeout(UNSETTLED_PATIENCE, unsettled(&db, node)).await.is_ok();
     place.edges[victim].kill().await;
     sleep(Duration::from_millis(rng.random_range(AWAY_MS))).await;
     place.edges[victim].start();
+    place.edges[victim].ready().await;
     had_work
+}
+
+/// An edge that has sessions, and its node.
+async fn busy_edge(place: &Place, spare: Option<usize>, rng: &mut StdRng) -> (usize, i32) {
+    let busy = "
+        select n.id, n.url
+          from node n
+         where n.state = 'alive'
+           and n.id = (select max(id) from node o where o.url = n.url)
+           and exists (select from presence p where p.node = n.id)";
+    loop {
+        let rows = place.db().await.query(busy, &[]).await.expect("the database serves");
+        let nodes: Vec<(usize, i32)> = rows
+            .iter()
+            .filter_map(|row| {
+                let url: &str = row.get("url");
+                let edge = place.edges.iter().position(|edge| edge.url() == url)?;
+                (Some(edge) != spare).then(|| (edge, row.get("id")))
+            })
+            .collect();
+        if let Some(busy) = nodes.choose(rng) {
+            return *busy;
+        }
+        // Everybody is on the way somewhere.
+        sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// Returns at a moment when rows of sessions at this node are unsettled.
@@ -140,7 +174,9 @@ async fn unsettled(db: &Client, node: i32) {
          where p.node = $1";
     loop {
         // A database that is just starting again has no such moment.
-        let Ok(row) = db.query_one(count, &[&node]).await else { return std::future::pending().await };
+        let Ok(row) = db.query_one(count, &[&node]).await else {
+            return std::future::pending().await;
+        };
         if row.get::<_, i64>(0) > 0 {
             return;
         }

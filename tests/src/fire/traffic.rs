@@ -22,6 +22,8 @@ use crate::{
 
 /// Messages that one peer sends in one go.
 const BURST: std::ops::RangeInclusive<u64> = 4..=24;
+/// Between two bursts of a peer.
+const PAUSE_MS: u64 = 120;
 /// One burst in so many is for everybody.
 const MULTICAST_ONE_IN: u32 = 12;
 
@@ -92,7 +94,7 @@ async fn talk(me: usize, peers: Arc<Vec<Peer>>, budget: Arc<Budget>, mut rng: St
             let class = if rng.random_ratio(1, 4) { Class::Now } else { Class::Rest };
             peers[me].send(To::Peer(to), class).await;
         }
-        sleep(Duration::from_millis(rng.random_range(0..40))).await;
+        sleep(Duration::from_millis(rng.random_range(0..PAUSE_MS))).await;
     }
 }
 

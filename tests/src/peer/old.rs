@@ -94,7 +94,8 @@ impl Old {
         let number = self.number.fetch_add(1, Ordering::Relaxed);
         let sent = self.record.sends(self.index, number, to, class);
         // The task ends with this handle.
-        let _ = self.commands.send(Command::Send(Send { to, class, number, sent, _permit: permit }));
+        let _ =
+            self.commands.send(Command::Send(Send { to, class, number, sent, _permit: permit }));
     }
 
     /// See [`Peer::move_to`](super::Peer::move_to).

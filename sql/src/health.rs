@@ -1,0 +1,40 @@
+//! What makes deliveries slow without failing: old snapshots, a lazy vacuum, a long queue.
+
+use crate::{GenericClient, Result, statement::statements};
+
+statements! {
+    HEALTH = "
+        select coalesce((select extract(epoch from max(now() - a.xact_start))
+                           from pg_stat_activity a
+                          where a.backend_xmin is not null
+                            and a.pid <> pg_backend_pid()), 0)::float8 as snapshot_s,
+               (select setting::float8 from pg_settings
+                 where name = 'autovacuum_naptime') as naptime_s,
+               (select count(*) from (select from delivery limit $1) d) as waiting";
+}
+
+/// Deliveries counted at most.
+const WAITING_MAX: i64 = 100_000;
+
+/// See the module.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Health {
+    /// The age of the oldest snapshot in any database of the cluster, in seconds. It widens every
+    /// look and stops vacuum.
+    pub oldest_snapshot_s: f64,
+    /// `autovacuum_naptime`, in seconds.
+    pub autovacuum_naptime_s: f64,
+    /// Direct messages that wait for their recipients; counted up to 100,000.
+    pub waiting: i64,
+}
+
+/// Asks the server how it is.
+pub async fn read(db: &impl GenericClient) -> Result<Health> {
+    let health = db.prepare_cached(HEALTH).await?;
+    let row = db.query_one(&health, &[&WAITING_MAX]).await?;
+    Ok(Health {
+        oldest_snapshot_s: row.get("snapshot_s"),
+        autovacuum_naptime_s: row.get("naptime_s"),
+        waiting: row.get("waiting"),
+    })
+}
