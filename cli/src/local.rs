@@ -60,7 +60,7 @@ pub struct Options {
     /// The first edge's port, the others follow; 0: free ones.
     pub port: u16,
     /// A database of somebody else, instead of a private one.
-    pub database_url: Option<String>,
+    pub database_url: Option<SecretText>,
 }
 
 /// A local mesh, running or on its way.
@@ -71,7 +71,7 @@ pub struct Local {
     programs: Programs,
     progress: Progress,
     operator_token: SecretText,
-    given: Option<String>,
+    given: Option<SecretText>,
     database: Option<DatabaseKeeper>,
     edges: Vec<Keeper>,
     worker: Option<Keeper>,
@@ -102,8 +102,8 @@ impl Local {
     /// ended by [`Local::stop`].
     pub async fn start(&mut self) -> Result<()> {
         let progress = self.progress.clone();
-        let database = DatabaseKeeper::start(self.given.clone(), &self.folder, progress).await?;
-        let url = database.url().to_owned();
+        let database = DatabaseKeeper::start(self.given.as_ref(), &self.folder, progress).await?;
+        let url = database.url().clone();
         self.database = Some(database);
         self.progress.step("starting the edges");
         for index in 0..self.places.len() {
@@ -116,7 +116,7 @@ impl Local {
         let worker = Program {
             name: "the worker".into(),
             path: self.programs.worker.clone(),
-            environment: vec![("DATABASE_URL", text(url)), ("NO_COLOR", text("1"))],
+            environment: vec![("DATABASE_URL", url), ("NO_COLOR", text("1"))],
             log: self.folder.log("worker")?,
             patience: HAND_OVER_WITHIN,
         };
@@ -162,7 +162,7 @@ impl Local {
 
     /// Where PostgreSQL is, with the password; empty before the start.
     pub fn database_url(&self) -> &str {
-        self.database.as_ref().map_or("", DatabaseKeeper::url)
+        self.database.as_ref().map_or("", |database| database.url().as_str())
     }
 
     /// Who may create meshes here.
@@ -175,12 +175,12 @@ impl Local {
         &self.folder
     }
 
-    fn edge(&self, index: usize, url: &str) -> Result<Program> {
+    fn edge(&self, index: usize, url: &SecretText) -> Result<Program> {
         let place = &self.places[index];
         let key = folder::from_environment(&["SKEIN_DEPLOYMENT_KEY", "BROKER_ENCRYPTION_KEY"]);
         let key = key.map_or_else(|| self.folder.secret("deployment-key"), Ok)?;
         let mut environment = vec![
-            ("DATABASE_URL", text(url)),
+            ("DATABASE_URL", url.clone()),
             ("SKEIN_DEPLOYMENT_KEY", key),
             ("SKEIN_OPERATOR_TOKEN", self.operator_token.clone()),
             ("SKEIN_LISTEN", text(place.listen().to_string())),

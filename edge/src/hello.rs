@@ -4,7 +4,11 @@
 //! whole batch. The attachment is committed first; the intake then reads the session's page in a
 //! newer snapshot, acknowledges, and serves it. See delivery.md 7.
 
-use std::{collections::{HashMap, HashSet}, sync::Arc, time::Instant};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Instant,
+};
 
 use jiff::Timestamp;
 use serde_json::json;
@@ -209,8 +213,7 @@ impl Greeter {
         let mut unseen = unseen.into_iter().skip(n_proved);
         let (accepted, replayed): (Vec<_>, Vec<_>) =
             accepted.into_iter().partition(|_| unseen.next().unwrap_or(false));
-        let (waiting, arrivals): (Vec<_>, Vec<_>) =
-            accepted.into_iter().unzip();
+        let (waiting, arrivals): (Vec<_>, Vec<_>) = accepted.into_iter().unzip();
         let attached = attach::attach(&transaction, self.node, &arrivals).await?;
         let edges = nodes::edges(&transaction).await?;
         fail::point("attach.before_commit").await;

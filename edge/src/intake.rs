@@ -21,7 +21,7 @@ use crate::{
     note::{Logged, Note, Rows, Told},
     push,
     session::{Out, Session},
-    teller::Tell,
+    teller::{Permit, Tell},
 };
 
 /// Rows that one look reads; past it every session's page is read instead.
@@ -49,9 +49,9 @@ pub enum In {
     Attach(Box<Arrived>),
     /// A session's socket has gone; answers with its place in the log.
     Detach(Arc<Session>, oneshot::Sender<u64>),
-    /// Rows of our own writer.
-    Own(Vec<Told>, Vec<Logged>),
-    /// A note, heard or our own.
+    /// Rows of our own writer; the permit is given back when they were taken.
+    Own(Vec<Told>, Vec<Logged>, Option<Permit>),
+    /// A note of our own to ourselves.
     Note(Note),
     /// Something may have been missed.
     Gap,
@@ -131,8 +131,12 @@ impl Intake {
         }
     }
 
-    /// Serves until nobody can say anything any more.
-    pub async fn run(mut self, mut queue: mpsc::UnboundedReceiver<In>) {
+    /// Serves what its own node says (`queue`) and what others told it (`heard`).
+    pub async fn run(
+        mut self,
+        mut queue: mpsc::UnboundedReceiver<In>,
+        mut heard: mpsc::Receiver<Note>,
+    ) {
         let mut looks = tokio::time::interval(limit::LOOK_INTERVAL);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut retry = tokio::time::interval(RETRY);
@@ -142,13 +146,23 @@ impl Intake {
                 message = queue.recv() => {
                     let Some(message) = message else { return };
                     self.take(message);
-                    for _ in 1..TURN_MAX {
-                        let Ok(message) = queue.try_recv() else { break };
-                        self.take(message);
-                    }
                 }
+                Some(note) = heard.recv() => self.note(note),
                 _ = looks.tick() => self.look_due = true,
                 _ = retry.tick(), if self.has_work() => (),
+            }
+            for _ in 1..TURN_MAX {
+                match (queue.try_recv(), heard.try_recv()) {
+                    (Err(_), Err(_)) => break,
+                    (message, note) => {
+                        if let Ok(message) = message {
+                            self.take(message);
+                        }
+                        if let Ok(note) = note {
+                            self.note(note);
+                        }
+                    }
+                }
             }
             if let Err(error) = self.work().await {
                 warn!(%error, "serving waits for the database");
@@ -174,7 +188,7 @@ impl Intake {
                 // A connection that stopped waiting ends its presence without a place.
                 let _ = done.send(session.window().place());
             }
-            In::Own(direct, log) => self.announced(direct, log),
+            In::Own(direct, log, _permit) => self.announced(direct, log),
             In::Note(note) => self.note(note),
             In::Gap => self.look_due = true,
             In::Wake(session) => {

@@ -33,6 +33,8 @@ use crate::{
 const POOL_MAX: usize = 8;
 /// How long a connection's last sends may take to be stored before its presence ends.
 const LAST_SENDS: Duration = Duration::from_secs(5);
+/// Notes that wait for the intake.
+const HEARD_MAX: usize = 1024;
 /// How often the database is measured.
 const HEALTH_EVERY: Duration = Duration::from_secs(30);
 /// How long a listener waits before it connects again.
@@ -108,6 +110,7 @@ impl Node {
 
         let (intake, intake_queue) = mpsc::unbounded_channel();
         let (teller, teller_queue) = mpsc::unbounded_channel();
+        let (notes, heard) = mpsc::channel(HEARD_MAX);
         let (settler, settler_queue) = mpsc::unbounded_channel();
         let (writer, writer_queue) = mpsc::channel(writer::QUEUE_MAX);
         let (hellos, hello_queue) = mpsc::channel(limit::HELLOS_WAITING_MAX);
@@ -127,12 +130,12 @@ impl Node {
             departures: TaskTracker::new(),
         });
 
-        let storing = Writer { pool: single(Settings::Ordinary)?, teller: teller.clone() };
+        let storing = Writer::new(single(Settings::Ordinary)?, teller.clone());
         node.work(storing.run(writer_queue));
         let telling = Teller { node: id, pool: single(Settings::Relaxed)?, intake: intake.clone() };
         node.work(telling.run(teller_queue));
         let serving = Intake::new(id, single(Settings::Relaxed)?, teller.clone(), since);
-        node.work(serving.run(intake_queue));
+        node.work(serving.run(intake_queue, heard));
         node.work(settler::run(single(Settings::Relaxed)?, settler_queue));
         let greeting = Greeter {
             node: id,
@@ -142,7 +145,7 @@ impl Node {
             teller,
         };
         node.work(greeting.run(hello_queue));
-        node.work(listen(own.clone(), id, intake));
+        node.work(listen(own.clone(), id, intake, notes));
         node.work(beat(single(Settings::Relaxed)?, node.clone()));
         node.work(watch(node.pool.clone()));
         info!(node = id, "node {id} is alive");
@@ -355,9 +358,14 @@ async fn watch(pool: Pool) {
 }
 
 /// Listens on the node's channel, again after every loss; each time something may have been missed.
-async fn listen(connector: Connector, id: i32, intake: mpsc::UnboundedSender<In>) {
+async fn listen(
+    connector: Connector,
+    id: i32,
+    intake: mpsc::UnboundedSender<In>,
+    notes: mpsc::Sender<Note>,
+) {
     loop {
-        match hear(&connector, id, &intake).await {
+        match hear(&connector, id, &intake, &notes).await {
             Ok(()) => warn!("the listening connection was lost"),
             Err(error) if error.is_fenced() => return,
             Err(error) => debug!(%error, "cannot listen yet"),
@@ -370,6 +378,7 @@ async fn hear(
     connector: &Connector,
     id: i32,
     intake: &mpsc::UnboundedSender<In>,
+    notes: &mpsc::Sender<Note>,
 ) -> Result<(), Error> {
     let mut listener = connector.listener().await?;
     listener.listen(id).await?;
@@ -377,7 +386,8 @@ async fn hear(
     while let Some(notification) = listener.notifications.recv().await {
         match Note::read(&notification.payload) {
             Ok(note) => {
-                let _ = intake.send(In::Note(note));
+                // A slow intake lets the listener fall behind, whose connection then ends: a gap.
+                let _ = notes.send(note).await;
             }
             Err(error) => {
                 warn!(%error, "a notification could not be read");

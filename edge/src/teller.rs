@@ -4,14 +4,14 @@
 //! leaves its connection stays in commit order. Every destination has a counter, so a node that
 //! missed a notification knows.
 
-use std::{collections::HashMap, time::Instant};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use skein_sql::{
     Db, Error, Pool, fail,
     serve::Body,
     tell::{self, Located},
 };
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tracing::warn;
 
 use crate::{
@@ -21,11 +21,14 @@ use crate::{
     note::{Event, Inline, Logged, Note, Rows, Told},
 };
 
+/// Room for a batch between the writer and the intake.
+pub type Permit = Arc<OwnedSemaphorePermit>;
+
 /// Something to tell.
 #[derive(Debug)]
 pub enum Tell {
-    /// A batch that was committed.
-    Batch(Vec<Stored>),
+    /// A batch that was committed; the permit is given back when its rows were taken.
+    Batch(Vec<Stored>, Permit),
     /// Rows to resolve and tell again, as (seq, recipient).
     Again(Vec<(i64, i64)>),
     /// A session takes its member's mail from now on: (member, session).
@@ -86,10 +89,10 @@ impl Teller {
     async fn once(&self, tell: &Tell, counters: &mut HashMap<i32, u64>) -> Result<(), Error> {
         let db = self.pool.get().await?;
         match tell {
-            Tell::Batch(stored) => {
+            Tell::Batch(stored, permit) => {
                 fail::point("tell.before").await;
                 let round = self.locate_batch(&db, stored).await?;
-                self.send(&db, round, counters).await?;
+                self.send(&db, round, Some(permit.clone()), counters).await?;
                 for stored in stored {
                     measure::told(stored.since.elapsed());
                 }
@@ -98,7 +101,7 @@ impl Teller {
             }
             Tell::Again(rows) => {
                 let round = self.locate_rows(&db, rows, |_| None).await?;
-                self.send(&db, round, counters).await
+                self.send(&db, round, None, counters).await
             }
             Tell::Backlog(member, session) => {
                 tell::offer_backlog(&db, *member, *session, self.node).await?;
@@ -219,6 +222,7 @@ impl Teller {
         &self,
         db: &Db,
         round: Round,
+        permit: Option<Permit>,
         counters: &mut HashMap<i32, u64>,
     ) -> Result<(), Error> {
         let mut notes = Vec::new();
@@ -239,7 +243,7 @@ impl Teller {
             counters.extend(counted);
         }
         if let Some((d, l)) = own {
-            let _ = self.intake.send(In::Own(d, l));
+            let _ = self.intake.send(In::Own(d, l, permit));
         }
         Ok(())
     }

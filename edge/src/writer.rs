@@ -17,7 +17,7 @@ use skein_sql::{
     store::{self, Begun, NewMessage},
 };
 use skein_wire::{Code, Priority, Refusal, limit, messaging::Ack};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tracing::{error, warn};
 use uuid::Uuid;
 
@@ -26,11 +26,13 @@ use crate::{
     measure,
     node::pause,
     session::Session,
-    teller::{Stored, Tell},
+    teller::{Permit, Stored, Tell},
 };
 
 /// Sends that may wait for the writer; past it the edge stops reading sockets.
 pub const QUEUE_MAX: usize = 4096;
+/// Batches that may be stored and not yet served, of at most 1 MiB each.
+const UNSERVED_MAX: usize = 64;
 /// How long a writer whose last commit ended a moment ago waits for company.
 const LINGER: Duration = Duration::from_micros(500);
 
@@ -98,13 +100,19 @@ enum Verdict {
 /// What the writer needs.
 #[derive(Debug)]
 pub struct Writer {
-    /// Its own connection.
-    pub pool: Pool,
+    pool: Pool,
     /// Where batches are told.
-    pub teller: mpsc::UnboundedSender<Tell>,
+    teller: mpsc::UnboundedSender<Tell>,
+    /// Room for batches that are stored and not yet served.
+    room: Arc<Semaphore>,
 }
 
 impl Writer {
+    /// A writer with a connection of its own.
+    pub fn new(pool: Pool, teller: mpsc::UnboundedSender<Tell>) -> Self {
+        Self { pool, teller, room: Arc::new(Semaphore::new(UNSERVED_MAX)) }
+    }
+
     /// Stores what comes, until nobody can send any more.
     pub async fn run(self, mut items: mpsc::Receiver<Item>) {
         let mut mailboxes = Mailboxes::default();
@@ -152,6 +160,8 @@ impl Writer {
     }
 
     async fn once(&self, batch: &[Item], mailboxes: &mut Mailboxes) -> Result<(), Error> {
+        // What is stored and not yet served takes memory; past so much, storing waits.
+        let permit = self.room.clone().acquire_owned().await.expect("it is never closed");
         let started = Instant::now();
         let db = self.pool.get().await?;
         let (begun, verdicts) = match self.begin(&db, batch, mailboxes).await {
@@ -173,7 +183,7 @@ impl Writer {
             .collect();
         self.commit(db, &begun, &messages).await?;
         measure::commit(started.elapsed());
-        self.say(batch, verdicts, &begun);
+        self.say(batch, verdicts, &begun, Arc::new(permit));
         Ok(())
     }
 
@@ -360,7 +370,7 @@ impl Writer {
     }
 
     /// Acknowledges and refuses, and hands what was stored to the teller.
-    fn say(&self, batch: &[Item], verdicts: Vec<Verdict>, begun: &Begun) {
+    fn say(&self, batch: &[Item], verdicts: Vec<Verdict>, begun: &Begun, permit: Permit) {
         let mut stored = Vec::new();
         let mut repeats = Vec::new();
         let mut repeated = HashSet::new();
@@ -387,7 +397,7 @@ impl Writer {
             }
         }
         // The teller lives as long as the node; without it nothing is served here any more.
-        let _ = self.teller.send(Tell::Batch(stored));
+        let _ = self.teller.send(Tell::Batch(stored, permit));
         if !repeats.is_empty() {
             let _ = self.teller.send(Tell::Again(repeats));
         }

@@ -21,7 +21,7 @@ pub struct NewInvite {
     /// How many may join with it.
     #[oai(validator(minimum(value = "1"), maximum(value = "10000")))]
     pub uses: i32,
-    /// Until when it is good, at most a year ahead: ISO 8601 with a zone.
+    /// Until when it is good, at most 366 days ahead: ISO 8601 with a zone.
     pub expires_at: String,
 }
 

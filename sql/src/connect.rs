@@ -25,7 +25,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a caller waits for a pooled connection before it is told that there is none.
 const POOL_WAIT: Duration = Duration::from_secs(5);
 /// Notifications kept for a listener that is slow; past it the connection is dropped, which is a gap.
-const NOTIFICATIONS_MAX: usize = 65_536;
+const NOTIFICATIONS_MAX: usize = 8192;
 
 /// Which kind of work a connection is for, and so which timeouts it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

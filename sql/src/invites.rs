@@ -49,9 +49,6 @@ statements! {
            and revoked_at is null and expires_at > now()";
 }
 
-/// Invites in one answer.
-pub const PAGE_MAX: usize = 500;
-
 /// What is known of a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {

@@ -72,9 +72,6 @@ statements! {
         select exists (select from session where mesh = $1 and key = $2) as is_session_key";
 }
 
-/// Members in one answer.
-pub const PAGE_MAX: usize = 500;
-
 /// A member as the edges know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {

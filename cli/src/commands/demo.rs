@@ -4,10 +4,11 @@
 //! line (with `--json`, one object) a hop; the last one is what was found when everything that the
 //! servers wrote to disk was searched for the words.
 
+mod search;
+
 use std::fs;
-use std::io::{self, BufRead};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -19,6 +20,7 @@ use skein_wire::messaging::{Ack, MessageStatus, RecipientStatus};
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
+use self::search::Found;
 use super::invite::{self, Granted, Make};
 use super::{Context, attach, join, up};
 use crate::client::message::Message;
@@ -233,48 +235,6 @@ fn searched(context: &Context, local: &Local, sealed: &[Sealed; 2]) -> Result<()
     }
 }
 
-/// What a search has found so far.
-#[derive(Debug, Default)]
-struct Found {
-    files: usize,
-    bytes: usize,
-    words: usize,
-    ciphertexts: usize,
-}
-
-impl Found {
-    fn search(&mut self, folder: &Path, plain: &[String], sealed: &[Sealed]) -> Result<()> {
-        for entry in fs::read_dir(folder).map_err(Error::at(folder))? {
-            let path = entry?.path();
-            // A file of a running server may go at any moment.
-            let Ok(meta) = fs::symlink_metadata(&path) else { continue };
-            if meta.is_dir() {
-                self.search(&path, plain, sealed)?;
-            } else if meta.is_file()
-                && let Ok(bytes) = fs::read(&path)
-            {
-                self.files += 1;
-                self.bytes += bytes.len();
-                self.words += plain.iter().map(|text| count(&bytes, text)).sum::<usize>();
-                self.ciphertexts +=
-                    sealed.iter().map(|one| count(&bytes, &one.ciphertext)).sum::<usize>();
-            }
-        }
-        Ok(())
-    }
-}
-
-/// How often `text`, which is not empty, stands in `bytes`.
-fn count(mut bytes: &[u8], text: &str) -> usize {
-    let (first, rest) = text.as_bytes().split_first().expect("it is not empty");
-    let mut found = 0;
-    // Leaps from one first byte to the next, which the standard library does fast.
-    while bytes.skip_until(*first).is_ok_and(|skipped| skipped > 0) {
-        found += usize::from(bytes.starts_with(rest));
-    }
-    found
-}
-
 /// A home of somebody in the demo.
 fn home(context: &Context, folder: &TempDir, name: &str) -> Result<Context> {
     Ok(Context { home: Home::at(&folder.path().join(name))?, out: context.out, mesh: None })
@@ -297,17 +257,4 @@ fn hop(context: &Context, step: Value, words: impl FnOnce() -> String) -> Result
 /// Shows one step.
 fn say(context: &Context, step: Value, words: impl FnOnce() -> String) -> Result<()> {
     context.out.print(&step, |out: &mut dyn io::Write| writeln!(out, "{}", words()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_occurrence_counts_and_nothing_else() {
-        assert_eq!(count(b"", "aab"), 0);
-        assert_eq!(count(b"aaab aab\0aab", "aab"), 3);
-        assert_eq!(count(b"aa", "aab"), 0);
-        assert_eq!(count(b"xaa", "aa"), 1);
-    }
 }

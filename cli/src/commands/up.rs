@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde_json::json;
 use skein_openapi::meshes::Mesh;
 use skein_wire::Code;
+use zeroize::Zeroizing;
 
 use super::invite::{self, Granted, Made, Make};
 use super::{Context, mesh};
@@ -60,11 +61,12 @@ pub struct Args {
 
 /// Runs `skein up` until it is told to stop.
 pub async fn run(context: &Context, args: Args) -> Result<()> {
+    let url = args.database_url.filter(|url| !url.is_empty());
     let options = Options {
         data: args.data.unwrap_or_else(|| context.home.dir().join("local")),
         edges: args.edges,
         port: args.port,
-        database_url: args.database_url.filter(|url| !url.is_empty()),
+        database_url: url.map(|url| Zeroizing::new(url).into()),
     };
     let mut signals = Signals::listen()?;
     let mut local = tokio::select! {

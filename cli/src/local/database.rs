@@ -6,11 +6,13 @@ use skein_embedded::{Database, Options};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
+use zeroize::Zeroizing;
 
 use super::folder::Folder;
 use super::keeper::asked;
 use super::progress::Progress;
 use crate::Result;
+use crate::home::SecretText;
 
 /// The database in a private server.
 const NAME: &str = "skein";
@@ -24,7 +26,9 @@ const PAUSE: Duration = Duration::from_secs(5);
 /// A database that is there.
 #[derive(Debug)]
 pub struct Keeper {
-    url: String,
+    url: SecretText,
+    /// What stopping it is called; nothing is stopped of a database that was given.
+    stopping: Option<&'static str>,
     progress: Progress,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
@@ -32,29 +36,40 @@ pub struct Keeper {
 
 impl Keeper {
     /// Takes the given database, or starts a private server with its data in the folder.
-    pub async fn start(given: Option<String>, folder: &Folder, progress: Progress) -> Result<Self> {
-        progress.step("starting PostgreSQL");
+    pub async fn start(
+        given: Option<&SecretText>,
+        folder: &Folder,
+        progress: Progress,
+    ) -> Result<Self> {
+        if given.is_none() {
+            progress.step("starting PostgreSQL");
+        }
         let listener = progress.clone();
         let options = Options {
             data: Some(folder.postgres()),
             progress: Some(Box::new(move |words| listener.step(words))),
             ..Options::default()
         };
+        let given = given.map(|url| url.as_str().to_owned());
         let database = Database::open(given, NAME, options).await?;
-        let url = database.url().to_owned();
+        let url = Zeroizing::new(database.url().to_owned()).into();
+        let is_private = matches!(database, Database::Private(..));
+        let stopping = is_private.then_some("stopping PostgreSQL");
         let (stop, stopped) = watch::channel(false);
         let task = tokio::spawn(keep(database, stopped, progress.clone()));
-        Ok(Self { url, progress, stop, task })
+        Ok(Self { url, stopping, progress, stop, task })
     }
 
     /// Where to connect.
-    pub fn url(&self) -> &str {
+    pub fn url(&self) -> &SecretText {
         &self.url
     }
 
     /// Stops the server if it is ours, and waits until it is gone.
     pub async fn stop(self) {
-        self.progress.step("stopping PostgreSQL");
+        if let Some(words) = self.stopping {
+            self.progress.step(words);
+        }
         self.stop.send_replace(true);
         // A panic of the task has been printed, and dropped the server, which ends it.
         let _ = self.task.await;

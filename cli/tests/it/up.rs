@@ -1,10 +1,12 @@
 //! A whole mesh on this machine: real processes, a real PostgreSQL, and what is left of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod processes;
+
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,6 +14,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
+
+use self::processes::{Process, called, family, left, processes};
 
 const SKEIN: &str = env!("CARGO_BIN_EXE_skein");
 
@@ -67,61 +71,6 @@ fn wait<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
 
 fn signal(pid: u32, signal: Signal) {
     kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), signal).unwrap();
-}
-
-/// A process as `/proc` has it: its parent, when it began, and what it is.
-#[derive(Debug, Clone, PartialEq)]
-struct Process {
-    parent: u32,
-    since: String,
-    line: String,
-}
-
-/// Every process that runs; those that have ended and were not waited for do not.
-fn processes() -> BTreeMap<u32, Process> {
-    let entries = fs::read_dir("/proc").unwrap().flatten();
-    let process = |path: PathBuf| {
-        let pid = path.file_name()?.to_str()?.parse().ok()?;
-        let stat = fs::read_to_string(path.join("stat")).ok()?;
-        // The name is in brackets, and may hold anything.
-        let fields: Vec<_> = stat.rsplit_once(") ")?.1.split(' ').collect();
-        let line = fs::read(path.join("cmdline")).ok()?;
-        let line = String::from_utf8_lossy(&line).replace('\0', " ");
-        let (parent, since) = (fields[1].parse().ok()?, fields[19].to_owned());
-        (fields[0] != "Z").then_some((pid, Process { parent, since, line }))
-    };
-    entries.filter_map(|entry| process(entry.path())).collect()
-}
-
-/// Everything below this process.
-fn family(root: u32) -> BTreeMap<u32, Process> {
-    let all = processes();
-    let mut found = BTreeSet::from([root]);
-    loop {
-        let below = all.iter().filter(|(_, process)| found.contains(&process.parent));
-        let below: Vec<u32> = below.map(|(pid, _)| *pid).filter(|p| !found.contains(p)).collect();
-        if below.is_empty() {
-            break;
-        }
-        found.extend(below);
-    }
-    found.remove(&root);
-    all.into_iter().filter(|(pid, _)| found.contains(pid)).collect()
-}
-
-/// The programs of this name below a process.
-fn called(root: u32, name: &str) -> Vec<u32> {
-    let is_it = |process: &Process| process.line.split(' ').next().unwrap().ends_with(name);
-    family(root).into_iter().filter(|(_, process)| is_it(process)).map(|(pid, _)| pid).collect()
-}
-
-/// Those of `family` that still run.
-fn left(family: &BTreeMap<u32, Process>) -> Vec<String> {
-    let now = processes();
-    let still = family
-        .iter()
-        .filter(|(pid, was)| now.get(*pid).is_some_and(|process| process.since == was.since));
-    still.map(|(pid, process)| format!("{pid} {}", process.line)).collect()
 }
 
 /// `skein up` on free ports, for a program.

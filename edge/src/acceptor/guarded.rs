@@ -19,6 +19,7 @@ use std::{
     time::Duration,
 };
 
+use skein_wire::limit;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::OwnedSemaphorePermit,
@@ -33,7 +34,7 @@ pub struct Deadlines {
     /// From the first byte of a request to the end of its head.
     pub head: Duration,
     /// From the end of the head to the answer, and a second more for every
-    /// [`BODY_BYTES_PER_SECOND`].
+    /// [`limit::HTTP_BODY_BYTES_PER_SECOND`].
     pub body: Duration,
     /// From an answer to the next request.
     pub idle: Duration,
@@ -44,17 +45,14 @@ pub struct Deadlines {
 impl Default for Deadlines {
     fn default() -> Self {
         Self {
-            handshake: Duration::from_secs(10),
-            head: Duration::from_secs(10),
-            body: Duration::from_secs(30),
-            idle: Duration::from_secs(75),
-            write: Duration::from_secs(30),
+            handshake: limit::HANDSHAKE_DEADLINE,
+            head: limit::HTTP_HEAD_DEADLINE,
+            body: limit::HTTP_BODY_DEADLINE,
+            idle: limit::HTTP_IDLE_DEADLINE,
+            write: limit::HTTP_WRITE_DEADLINE,
         }
     }
 }
-
-/// The slowest body that is waited for.
-pub const BODY_BYTES_PER_SECOND: u64 = 16 * 1024;
 
 /// How an HTTP/2 connection begins.
 const HTTP2: &[u8] = b"PRI";
@@ -105,7 +103,7 @@ impl<S> Guarded<S> {
             State::Idle => Instant::now() + self.deadlines.idle,
             State::Head => Instant::now() + self.deadlines.head,
             State::Body { since, n_bytes } => {
-                let earned = Duration::from_secs(n_bytes / BODY_BYTES_PER_SECOND);
+                let earned = Duration::from_secs(n_bytes / limit::HTTP_BODY_BYTES_PER_SECOND);
                 since + self.deadlines.body + earned
             }
             State::Upgraded => return,

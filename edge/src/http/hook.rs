@@ -19,6 +19,7 @@ use poem::web::Data;
 use poem_openapi::{ApiResponse, OpenApi};
 use serde_json::Value;
 use skein_openapi as openapi;
+use skein_wire::limit;
 
 use super::{
     Tag,
@@ -26,10 +27,6 @@ use super::{
     legacy::{Plain, Sent},
 };
 use crate::{Edge, HookInput, HookOutcome};
-
-/// Sessions whose rate is known at once. Past it, those that were quiet for a while are forgotten;
-/// if that is not enough, new ones are refused.
-const SESSIONS_MAX: usize = 10_000;
 
 /// The route, and how fast each session calls it.
 #[derive(Debug)]
@@ -67,9 +64,9 @@ impl HookRoute {
     }
 
     fn is_limited(&self, pid: i64, cwd: &str) -> bool {
-        if self.rates.len() >= SESSIONS_MAX {
+        if self.rates.len() >= limit::HOOK_RATES_MAX {
             self.rates.retain_recent();
-            if self.rates.len() >= SESSIONS_MAX {
+            if self.rates.len() >= limit::HOOK_RATES_MAX {
                 return true;
             }
         }

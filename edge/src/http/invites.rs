@@ -18,13 +18,10 @@ use poem_openapi::{
 };
 use skein_openapi as openapi;
 use skein_sql::invites;
-use skein_wire::Code;
+use skein_wire::{Code, limit};
 
 use super::{Caller, Fault, Rank, Tag, db, page};
 use crate::Edge;
-
-/// The furthest expiry, in days.
-const LIFE_DAYS_MAX: i64 = 366;
 
 /// The routes of invites.
 #[derive(Debug)]
@@ -84,9 +81,9 @@ impl InviteRoutes {
     ) -> Result<Json<Invites>, Fault> {
         let db = db(&edge).await?;
         let (mesh, _) = caller.enter(&db, &mesh_id, Rank::Admin).await?;
-        let limit = invites::PAGE_MAX as i64 + 1;
-        let found = invites::list(&db, mesh.no, after.as_deref(), limit).await?;
-        let (invites, next) = page(found, invites::PAGE_MAX, |invite| &invite.id);
+        let most = limit::LIST_MAX as i64 + 1;
+        let found = invites::list(&db, mesh.no, after.as_deref(), most).await?;
+        let (invites, next) = page(found, limit::LIST_MAX, |invite| &invite.id);
         Ok(Json(Invites { invites, next }))
     }
 
@@ -125,10 +122,12 @@ fn expiry(text: &str) -> Result<Timestamp, Fault> {
     let at: Timestamp =
         text.parse().map_err(|_| wrong("expiresAt is not ISO 8601 with a zone".to_owned()))?;
     let now = Timestamp::now();
-    let latest = now + (LIFE_DAYS_MAX * 24).hours();
+    let latest = now + (limit::INVITE_DAYS_MAX * 24).hours();
     match at {
         at if at <= now => Err(wrong("expiresAt is past".to_owned())),
-        at if at > latest => Err(wrong(format!("expiresAt is over {LIFE_DAYS_MAX} days ahead"))),
+        at if at > latest => {
+            Err(wrong(format!("expiresAt is over {} days ahead", limit::INVITE_DAYS_MAX)))
+        }
         at => Ok(at),
     }
 }

@@ -14,7 +14,7 @@ use poem_openapi::{
 };
 use skein_openapi as openapi;
 use skein_sql::members;
-use skein_wire::Code;
+use skein_wire::{Code, limit};
 
 use super::{Caller, Fault, Rank, Tag, db, page};
 use crate::Edge;
@@ -45,9 +45,9 @@ impl MemberRoutes {
     ) -> Result<Json<Members>, Fault> {
         let db = db(&edge).await?;
         let (mesh, _) = caller.enter(&db, &mesh_id, Rank::Member).await?;
-        let limit = members::PAGE_MAX as i64 + 1;
-        let found = members::list(&db, mesh.no, after.as_deref(), limit).await?;
-        let (members, next) = page(found, members::PAGE_MAX, |member| &member.id);
+        let most = limit::LIST_MAX as i64 + 1;
+        let found = members::list(&db, mesh.no, after.as_deref(), most).await?;
+        let (members, next) = page(found, limit::LIST_MAX, |member| &member.id);
         Ok(Json(Members { members, next }))
     }
 

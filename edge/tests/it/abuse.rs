@@ -14,7 +14,7 @@ use tokio::{
 };
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::harness::{OLD, OURS, Peer, SOON, TestMesh, hello_frame, pass};
+use crate::harness::{OLD, OURS, Peer, SOON, TestMesh, WHILE, hello_frame, pass};
 
 /// A request of exactly this many bytes.
 fn padded(n_bytes: usize) -> String {
@@ -176,11 +176,12 @@ async fn text_frames_that_are_no_utf8_end_their_socket_only() {
 async fn frames_that_break_the_protocol_end_their_socket_only() {
     let mesh = TestMesh::start(1).await;
     let mut bob = mesh.old_peer("bob", 0).await;
+    let long_ping = [&[0x89, 0xfe, 0, 126, 0, 0, 0, 0][..], &[0; 126]].concat();
     for garbage in [
         &[0xff; 32][..],
-        // Not masked; a ping of 126 bytes; a continuation of nothing; a length of 2^63.
+        &long_ping,
+        // Not masked; a continuation of nothing; a length of 2^63.
         &[0x81, 0x02, b'{', b'}'],
-        &[0x89, 0xfe, 0, 126, 0, 0, 0, 0],
         &[0x80, 0x80, 0, 0, 0, 0],
         &[0x82, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0],
     ] {
@@ -191,6 +192,24 @@ async fn frames_that_break_the_protocol_end_their_socket_only() {
         ended.await.unwrap_or_else(|_| panic!("the edge ends it: {garbage:x?}"));
     }
     is_well(&mut bob).await;
+}
+
+#[tokio::test]
+async fn a_hello_that_never_ends_has_ten_seconds() {
+    let mesh = TestMesh::start(1).await;
+    let mut socket = raw(&mesh).await;
+    // A masked text frame of 1000 bytes, of which a few come.
+    socket.write_all(&[0x81, 0xfe, 0x03, 0xe8, 0, 0, 0, 0]).await.unwrap();
+    socket.write_all(br#"{"type":"hello","#).await.unwrap();
+
+    pass(Duration::from_secs(9)).await;
+    assert!(timeout(WHILE, socket.read_u8()).await.is_err(), "it is not late yet");
+    pass(Duration::from_secs(1)).await;
+
+    // A close frame of 1008.
+    let mut close = [0; 4];
+    timeout(SOON, socket.read_exact(&mut close)).await.expect("it is closed").unwrap();
+    assert_eq!((close[0], u16::from_be_bytes([close[2], close[3]])), (0x88, 1008));
 }
 
 /// A socket that was upgraded, and speaks bytes.
@@ -219,7 +238,8 @@ async fn a_silent_socket_is_closed_after_75_s_and_its_departure_has_the_grace() 
     }
     pass(Duration::from_secs(2)).await;
 
-    assert_eq!(eve.next().await, json!({"close": 1001, "reason": "silent"}));
+    let close = eve.find(|f| f.get("close").is_some()).await;
+    assert_eq!(close, json!({"close": 1001, "reason": "silent"}));
     is_well(&mut bob).await;
     assert_eq!(bob.quiet(|f| f["event"] == "peer_left").await, Vec::<Value>::new());
 }
@@ -253,8 +273,8 @@ async fn who_asks_and_does_not_read_is_closed_before_the_answers_fill_the_memory
         }
     });
 
-    // The word 1013 reaches only who reads within a second.
-    assert!(matches!(code.await.expect("it ends"), None | Some(1013)));
+    // It began to read within a second, so the word still reached it.
+    assert_eq!(code.await.expect("it ends"), Some(1013));
     let bound = limit::UNWRITTEN_BYTES_MAX / ANSWER + 16;
     assert!(n_answers < bound, "{n_answers} answers were kept for it");
     mesh.run("update session set summary = ''").await;
@@ -262,21 +282,8 @@ async fn who_asks_and_does_not_read_is_closed_before_the_answers_fill_the_memory
 }
 
 #[tokio::test]
-async fn a_reader_too_slow_for_its_answers_is_told_1013() {
-    let mesh = TestMesh::start(1).await;
-    let mut eve = mesh.old_peer("eve", 0).await;
-    mesh.run("update session set summary = repeat('x', 1048576)").await;
-    for _ in 0..60 {
-        eve.socket.feed(Message::text(r#"{"type":"list_peers"}"#)).await.unwrap();
-    }
-    eve.socket.flush().await.unwrap();
-
-    assert_eq!(eve.closed().await, 1013, "it reads, only not as fast as it asks");
-}
-
-#[tokio::test]
 async fn who_does_not_read_holds_nobody_up_and_misses_nothing() {
-    const N: usize = 40;
+    const N: usize = 24;
     let mesh = TestMesh::start(2).await;
     let (mut ann, mut bob) = (mesh.peer("ann", 0).await, mesh.peer("bob", 1).await);
     let mut slow = mesh.peer("slow", 1).await;

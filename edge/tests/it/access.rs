@@ -1,5 +1,5 @@
-//! Access: every message as a stranger and as a member of another mesh, asked while the answer would
-//! otherwise be yes. The messages come from the wire's own table: a new one without a case fails.
+//! Access: every message as a stranger and as a member of another mesh, asked while the answer
+//! would otherwise be yes. The messages come from the wire's own table; one without a case fails.
 
 use std::{
     io::Write,
@@ -98,8 +98,7 @@ async fn a_stranger_is_told_to_say_hello_whatever_it_says() {
     let mut place = Place::new().await;
     let before = place.ann.peers().await;
     let member = place.ann.member.clone();
-    let mut stranger =
-        Peer::open(&place.mesh.edges[0], &member, Keypair::generate()).await;
+    let mut stranger = Peer::open(&place.mesh.edges[0], &member, Keypair::generate()).await;
 
     for kind in Message::types() {
         for mut frame in place.frames(kind) {
@@ -125,7 +124,8 @@ async fn a_member_of_another_mesh_reaches_nothing_of_this_one() {
             let id = frame["id"].as_str().unwrap_or("r").to_owned();
             frame["_reqId"] = json!(id);
             place.eve.send(&frame).await;
-            let answer = place.eve.find(|f| f["_reqId"] == id.as_str() || f["id"] == id.as_str()).await;
+            let answer =
+                place.eve.find(|f| f["_reqId"] == id.as_str() || f["id"] == id.as_str()).await;
             expect(&place, kind, &frame, &answer);
             place.is_untouched(&frame.to_string(), &before, &answer).await;
         }
@@ -184,8 +184,8 @@ async fn a_canary_in_a_sealed_message_is_in_no_table_and_no_log() {
     let sealed = Pairs::new(&ann.session.secret).seal(&bob.session.public, CANARY).unwrap();
     let clear = STANDARD.encode(CANARY);
 
-    ann.send(&json!({"type": "send", "id": "1".repeat(32), "targetSpec": bob.key(), "nonce": sealed.nonce,
-                     "priority": "next", "ciphertext": sealed.ciphertext}))
+    ann.send(&json!({"type": "send", "id": "1".repeat(32), "targetSpec": bob.key(),
+                     "priority": "next", "nonce": sealed.nonce, "ciphertext": sealed.ciphertext}))
         .await;
     ann.message("*", "next", &clear).await;
     ann.message("nobody", "next", CANARY).await;
@@ -203,7 +203,9 @@ async fn a_canary_in_a_sealed_message_is_in_no_table_and_no_log() {
     }
     let log = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
     assert!(log.contains("attached"), "the log is heard: {log}");
-    for secret in [CANARY, &clear, &sealed.ciphertext, &sealed.nonce, &ann.session.secret.hex(), "5a5a5a"] {
+    for secret in
+        [CANARY, &clear, &sealed.ciphertext, &sealed.nonce, &ann.session.secret.hex(), "5a5a5a"]
+    {
         assert!(!log.contains(secret), "the log has {secret}");
     }
 }

@@ -223,13 +223,15 @@ async fn line_6_system_events_come_from_system_with_an_empty_body_and_a_name() {
     let mut bob = mesh.old_peer("bob", 0).await;
     bob.call(json!({"type": "set_visible", "visible": false})).await;
     bob.call(json!({"type": "set_visible", "visible": true})).await;
-    let bob = bob.back(&mesh.edges[0], OLD).await;
+    let (key, member, session) = (bob.key(), bob.member.clone(), bob.session.clone());
     bob.close().await;
+    mesh.until("select announced from session where display_name = 'bob'", "gone").await;
+    Peer::connect(&mesh.edges[0], &member, session, OLD).await.close().await;
 
     for name in
         ["peer_joined", "peer_hidden", "peer_visible", "peer_left", "peer_returned", "peer_left"]
     {
-        let event = ann.find(|f| f["type"] == "push").await;
+        let event = ann.find(|f| f["eventData"]["pubkey"] == key.as_str()).await;
         assert_eq!((&event["event"], &event["eventData"]["name"]), (&json!(name), &json!("bob")));
         assert_eq!(
             (&event["senderPubkey"], &event["subtype"]),

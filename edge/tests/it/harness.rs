@@ -374,10 +374,11 @@ impl Peer {
         came
     }
 
-    /// What came and was not asked for, up to the answer to a question asked now.
+    /// What came and was not asked for, up to the answer to a question asked now; events, which may
+    /// come late, are left out.
     pub async fn rest(&mut self) -> Vec<Value> {
         self.call(json!({"type": "list_peers"})).await;
-        std::mem::take(&mut self.seen)
+        self.seen.drain(..).filter(|frame| frame["subtype"] != "system").collect()
     }
 
     /// Who is here, as this peer is told.

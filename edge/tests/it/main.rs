@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a helper of tests may panic as they do")]
 
 mod abuse;
-mod access;
 mod acceptor;
+mod access;
 mod conformance;
 mod drain;
 mod groups;

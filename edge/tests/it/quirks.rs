@@ -21,7 +21,7 @@ async fn q14_messages_are_routed_by_both_keys() {
 #[tokio::test]
 async fn q15_what_was_sent_to_an_old_session_key_waits_for_that_key_and_member_mail_survives() {
     let mesh = TestMesh::start(1).await;
-    let (mut ann, bob) = (mesh.old_peer("ann", 0).await, mesh.peer("bob", 0).await);
+    let (mut ann, bob) = (mesh.old_peer("ann", 0).await, mesh.old_peer("bob", 0).await);
     let (member, session) = (bob.member.clone(), bob.session.clone());
     bob.close().await;
     ann.message(&session.public.hex(), "next", "to the old session").await;
@@ -120,10 +120,13 @@ async fn q24_a_member_that_was_here_before_returns_even_as_another_session() {
     let bob = Peer::connect(&mesh.edges[1], &member, session, OLD).await;
 
     let event = ann.event("peer_returned").await;
-    assert_eq!(event["eventData"], json!({
-        "name": "bob", "pubkey": bob.key(), "groups": [], "summary": "tests",
-        "lastSeenAt": bob.welcome["lastSeenAt"],
-    }));
+    assert_eq!(
+        event["eventData"],
+        json!({
+            "name": "bob", "pubkey": bob.key(), "groups": [], "summary": "tests",
+            "lastSeenAt": bob.welcome["lastSeenAt"],
+        })
+    );
 }
 
 #[tokio::test]
@@ -142,32 +145,28 @@ async fn message_status_keeps_the_contracts_words() {
     let (mut ann, mut bob) = (mesh.old_peer("ann", 0).await, mesh.old_peer("bob", 0).await);
     bob.send(&json!({"type": "set_status", "status": "dnd"})).await;
     bob.rest().await;
-    let id = ann.message(&bob.key(), "next", "x").await["messageId"].clone();
-    let ask = json!({"type": "message_status", "messageId": id});
-    let status = |word: &str, delivered: bool, at: Value| {
-        json!({"type": "message_status_result", "messageId": id, "targetSpec": bob.key(),
-               "delivered": delivered, "deliveredAt": at,
-               "recipients": [{"name": "bob", "pubkey": bob.key(), "status": word}]})
-    };
-    let (held, away) = (status("held", false, json!(null)), status("disconnected", false, json!(null)));
-    let delivered = |at: &Value| status("delivered", true, at.clone());
-    let without_id = |mut answer: Value| {
-        answer.as_object_mut().unwrap().remove("_reqId");
-        answer
+    let (key, member, session) = (bob.key(), bob.member.clone(), bob.session.clone());
+    let id = ann.message(&key, "next", "x").await["messageId"].clone();
+    let ask = json!({"type": "message_status", "messageId": id, "_reqId": "r"});
+    let status = |word: &str, at: &Value| {
+        json!({"type": "message_status_result", "messageId": id, "targetSpec": key,
+               "delivered": word == "delivered", "deliveredAt": at, "_reqId": "r",
+               "recipients": [{"name": "bob", "pubkey": key, "status": word}]})
     };
 
-    assert_eq!(without_id(ann.call(ask.clone()).await), held);
-    let (member, session) = (bob.member.clone(), bob.session.clone());
-    let expected = delivered;
-    bob.socket.close(None).await.unwrap();
+    ann.send(&ask).await;
+    assert_eq!(ann.find(|f| f["_reqId"] == "r").await, status("held", &json!(null)));
+    bob.close().await;
     mesh.until("select count(*) from presence", "1").await;
-    assert_eq!(without_id(ann.call(ask.clone()).await), away);
-    let mut again = Peer::connect(&mesh.edges[0], &member, session, OLD).await;
-    again.push().await;
+    ann.send(&ask).await;
+    assert_eq!(ann.find(|f| f["_reqId"] == "r").await, status("disconnected", &json!(null)));
+    let mut bob = Peer::connect(&mesh.edges[0], &member, session, OLD).await;
+    bob.push().await;
     // Reading on answers the ping that settles it.
-    again.quiet(|_| false).await;
+    bob.quiet(|_| false).await;
     mesh.until("select count(*) from delivery", "0").await;
-    let answer = without_id(ann.call(ask).await);
-    assert_eq!(answer, expected(&answer["deliveredAt"]));
+    ann.send(&ask).await;
+    let answer = ann.find(|f| f["_reqId"] == "r").await;
+    assert_eq!(answer, status("delivered", &answer["deliveredAt"]));
     assert!(answer["deliveredAt"].as_str().is_some_and(|at| at.len() == 24), "{answer}");
 }

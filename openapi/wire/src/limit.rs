@@ -113,6 +113,26 @@ pub const BEAT_READ_MAX: Duration = Duration::from_secs(3);
 
 /// Bodies of `/join` and the hooks, as in the reference.
 pub const HTTP_BODY_BYTES_MAX: usize = 65_536;
+/// A TLS handshake takes no longer.
+pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
+/// From the first byte of an HTTP request to the end of its head.
+pub const HTTP_HEAD_DEADLINE: Duration = Duration::from_secs(10);
+/// From the end of the head to the answer, and a second more for every
+/// [`HTTP_BODY_BYTES_PER_SECOND`].
+pub const HTTP_BODY_DEADLINE: Duration = Duration::from_secs(30);
+/// The slowest body that is waited for.
+pub const HTTP_BODY_BYTES_PER_SECOND: u64 = 16 * 1024;
+/// From an answer to the next request on the same connection.
+pub const HTTP_IDLE_DEADLINE: Duration = Duration::from_secs(75);
+/// From one written byte to the next, while there is something to write.
+pub const HTTP_WRITE_DEADLINE: Duration = Duration::from_secs(30);
+/// Members or invites in one answer.
+pub const LIST_MAX: usize = 500;
+/// The furthest end of an invite, in days.
+pub const INVITE_DAYS_MAX: i64 = 366;
+/// Processes and folders whose hook rate is known at once. Past it those that were quiet for a while
+/// are forgotten; if that is not enough, new ones are refused.
+pub const HOOK_RATES_MAX: usize = 10_000;
 /// Requests to `/hook/set-status` a minute, for one pid and cwd.
 pub const HOOKS_PER_MINUTE: u32 = 30;
 /// How long a hook that found no presence waits for one.

@@ -41,18 +41,22 @@ async fn message(place: &Place, day: Date, is_awaited: bool) -> i64 {
 #[tokio::test]
 async fn a_day_is_made_once_however_many_meet_its_absence() {
     let place = Place::new().await;
-    let day = today(&place).await + 30.days();
+    let first = today(&place).await + 30.days();
     let before = place.count(ATTACHED).await;
     let mut makers = tokio::task::JoinSet::new();
     for _ in 0..6 {
         let db = place.connect().await;
-        makers.spawn(async move { partitions::ensure(&db, day).await.unwrap() });
+        makers.spawn(async move {
+            for day in (0..8).map(|n| first + n.days()) {
+                partitions::ensure(&db, day).await.unwrap();
+            }
+        });
     }
 
     makers.join_all().await;
 
-    assert_eq!(place.count(ATTACHED).await, before + 2);
-    message(&place, day, false).await;
+    assert_eq!(place.count(ATTACHED).await, before + 16);
+    message(&place, first, false).await;
 }
 
 #[tokio::test]
@@ -151,7 +155,8 @@ async fn an_interrupted_detach_is_finished_by_the_next_upkeep() {
     partitions::drop_old(&upkeep).await.unwrap_err();
     let pending = "select count(*) from pg_inherits where inhdetachpending";
     assert_eq!(place.count(pending).await, 1, "the detach was interrupted");
-    reader.batch_execute("rollback").await.unwrap();
+    // Who reads while it is finished is not waited for, and does not wait.
+    reader.batch_execute("rollback; begin; select from message").await.unwrap();
     upkeep.batch_execute("set statement_timeout = 0").await.unwrap();
 
     let dropped = partitions::drop_old(&upkeep).await.unwrap();

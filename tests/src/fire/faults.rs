@@ -77,14 +77,13 @@ pub async fn make(
             break;
         }
         sleep(Duration::from_millis(rng.random_range(PAUSE_MS))).await;
-        budget.release((n + 1) as f64 / (KILLS + 2) as f64);
+        let share = (n + 1) as f64 / (KILLS + 3) as f64;
         if n == 1 && variant == Variant::Paused {
             let edge = rng.random_range(0..place.edges.len());
             let node = node_of(place, edge).await;
             place.edges[edge].pause();
             paused = Some((edge, node, Instant::now()));
         }
-        sleep(Duration::from_millis(rng.random_range(PHASE_MS))).await;
         if n == 3 || (n == 6 && faults.cuts == 0) {
             faults.cuts += usize::from(place.proxy.cut_listener());
         }
