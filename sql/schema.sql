@@ -169,6 +169,7 @@ table presence
     FOREIGN KEY (session) REFERENCES session(mailbox) ON DELETE CASCADE
     PRIMARY KEY (session)
     CREATE INDEX presence_member_idx ON public.presence USING btree (member)
+    CREATE INDEX presence_member_idx1 ON public.presence USING btree (member) WHERE inbox
     CREATE INDEX presence_mesh_node_idx ON public.presence USING btree (mesh, node)
     CREATE INDEX presence_node_idx ON public.presence USING btree (node)
 
@@ -248,3 +249,4 @@ table session
     CREATE INDEX session_mesh_depart_at_idx ON public.session USING btree (mesh, depart_at) WHERE (depart_at IS NOT NULL)
     CREATE UNIQUE INDEX session_mesh_key_key ON public.session USING btree (mesh, key)
     CREATE INDEX session_seen_at_idx ON public.session USING btree (seen_at)
+    CREATE INDEX session_status_at_idx ON public.session USING btree (status_at) WHERE ((status = 'working'::text) AND (status_source = 'hook'::text))

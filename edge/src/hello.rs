@@ -16,7 +16,7 @@ use skein_crypto::{Public, hello as signed};
 use skein_sql::{
     Error, Pool,
     attach::{self, Arrival, Attached, Claim},
-    fail, nodes, nonces,
+    fail, nodes, nonces, serve,
 };
 use skein_wire::{
     Code, Status,
@@ -25,7 +25,7 @@ use skein_wire::{
     limit,
 };
 use tokio::sync::{mpsc, oneshot};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 use uuid::Uuid;
 
 use crate::{
@@ -166,17 +166,25 @@ impl Greeter {
                 !waiting.verdict.is_closed() && waiting.since.elapsed() < limit::HELLO_AGE_MAX
             });
             later = twice(&mut batch);
-            if let Err(error) = self.once(std::mem::take(&mut batch)).await {
-                // Their sockets close, and the clients come back.
-                warn!(%error, "hellos could not be attached");
-                if error.is_fenced() {
-                    return;
+            let mut turns = vec![std::mem::take(&mut batch)];
+            while let Some(mut turn) = turns.pop() {
+                match self.once(&mut turn).await {
+                    Ok(()) => (),
+                    Err(error) if error.is_fenced() => return,
+                    // One of them waits for a lock, perhaps of an edge that is paused.
+                    Err(error) if error.is_retriable() && turn.len() > 1 => {
+                        debug!(%error, n_hellos = turn.len(), "attaching one by one");
+                        turns.extend(turn.into_iter().rev().map(|waiting| vec![waiting]));
+                    }
+                    // Their sockets close, and the clients come back.
+                    Err(error) => warn!(%error, "hellos could not be attached"),
                 }
             }
         }
     }
 
-    async fn once(&self, batch: Vec<Waiting>) -> Result<(), Error> {
+    /// Attaches a batch; it is taken only when everything is committed.
+    async fn once(&self, batch: &mut Vec<Waiting>) -> Result<(), Error> {
         if batch.is_empty() {
             return Ok(());
         }
@@ -185,49 +193,58 @@ impl Greeter {
         let pubkeys: Vec<&str> = batch.iter().map(|w| w.hello.pubkey()).collect();
         let keys: Vec<&str> = batch.iter().map(|w| w.hello.key()).collect();
         let claims = attach::look_up(&db, &meshes, &pubkeys, &keys).await?;
-
-        let mut accepted = Vec::new();
-        // Those of this batch that take a place of their mesh, beside those that were counted.
-        let mut joining: HashMap<i64, i64> = HashMap::new();
-        for (waiting, mut claim) in batch.into_iter().zip(claims) {
-            let joining = joining.entry(claim.mesh.unwrap_or(0)).or_default();
-            claim.peers += *joining;
-            match self.judge(&waiting.hello, &claim) {
-                Ok(arrival) => {
-                    *joining += i64::from(!claim.attached);
-                    accepted.push((waiting, arrival));
-                }
-                Err(code) => reject(waiting, code),
-            }
-        }
-        if accepted.is_empty() {
-            return Ok(());
-        }
+        let mut verdicts = self.judge_all(batch, claims);
+        let accepted: Vec<&Waiting> = batch
+            .iter()
+            .zip(&verdicts)
+            .filter_map(|(waiting, verdict)| verdict.is_ok().then_some(waiting))
+            .collect();
         // Signatures that came with a proof go first: without it they are good for no other key.
         let mut nonces: Vec<Vec<u8>> =
-            accepted.iter().filter_map(|(w, _)| w.hello.proved_signature()).collect();
+            accepted.iter().filter_map(|w| w.hello.proved_signature()).collect();
         let n_proved = nonces.len();
-        nonces.extend(accepted.iter().map(|(w, _)| w.hello.nonce()));
+        nonces.extend(accepted.iter().map(|w| w.hello.nonce()));
         let transaction = db.transaction().await?;
         let unseen = nonces::take_all(&transaction, &nonces).await?;
         let mut unseen = unseen.into_iter().skip(n_proved);
-        let (accepted, replayed): (Vec<_>, Vec<_>) =
-            accepted.into_iter().partition(|_| unseen.next().unwrap_or(false));
-        let (waiting, arrivals): (Vec<_>, Vec<_>) = accepted.into_iter().unzip();
+        for verdict in verdicts.iter_mut().filter(|verdict| verdict.is_ok()) {
+            if !unseen.next().unwrap_or(false) {
+                *verdict = Err(Code::Replayed);
+            }
+        }
+        let (arrivals, verdicts) = split(verdicts);
         let attached = attach::attach(&transaction, self.node, &arrivals).await?;
         let edges = nodes::edges(&transaction).await?;
         fail::point("attach.before_commit").await;
         transaction.commit().await?;
-        for (waiting, _) in replayed {
-            reject(waiting, Code::Replayed);
-        }
-        for ((waiting, arrival), attached) in waiting.into_iter().zip(arrivals).zip(attached) {
-            match attached {
-                Some(attached) => self.welcome(waiting, arrival, attached, &edges),
-                None => reject(waiting, Code::Unauthorized),
+
+        let mut attached = arrivals.into_iter().zip(attached);
+        for (waiting, verdict) in batch.drain(..).zip(verdicts) {
+            match verdict {
+                Err(code) => reject(waiting, code),
+                Ok(()) => match attached.next() {
+                    Some((arrival, Some(attached))) => {
+                        self.welcome(waiting, arrival, attached, &edges);
+                    }
+                    _ => reject(waiting, Code::Unauthorized),
+                },
             }
         }
         Ok(())
+    }
+
+    /// Judges a batch; those of it that take a place of their mesh count beside those that were
+    /// counted.
+    fn judge_all(&self, batch: &[Waiting], claims: Vec<Claim>) -> Vec<Result<Arrival, Code>> {
+        let mut joining: HashMap<i64, i64> = HashMap::new();
+        let judged = batch.iter().zip(claims).map(|(waiting, mut claim)| {
+            let joining = joining.entry(claim.mesh.unwrap_or(0)).or_default();
+            claim.peers += *joining;
+            let verdict = self.judge(&waiting.hello, &claim);
+            *joining += i64::from(verdict.is_ok() && !claim.attached);
+            verdict
+        });
+        judged.collect()
     }
 
     /// Judges a hello by what the database knows, in the contract's order.
@@ -295,6 +312,7 @@ impl Greeter {
             status: Status::parse(&attached.status).unwrap_or_default(),
             groups: groups.clone(),
             visible: attached.visible,
+            status_changes: 0,
         };
         let identity = Identity {
             mailbox: attached.mailbox,
@@ -314,8 +332,12 @@ impl Greeter {
         measure::accepted();
 
         let (live, ready) = oneshot::channel();
-        let catch_up = (caps.ack && !attached.is_new).then_some(attached.log_place);
-        let arrived = Arrived { session: session.clone(), ack, catch_up, ready: live };
+        let returns = caps.ack && !attached.is_new;
+        let start = serve::Start {
+            place: if returns { attached.log_place } else { attached.xmin },
+            snapshot: (!returns).then_some(attached.snapshot),
+        };
+        let arrived = Arrived { session: session.clone(), ack, start, ready: live };
         let _ = self.intake.send(In::Attach(Box::new(arrived)));
         if let Some((node, _)) = attached.replaced.filter(|(node, _)| *node != self.node) {
             let note = Note::Replaced { session: session.mailbox, no: session.attach_no };
@@ -390,6 +412,14 @@ fn joined(
         no: session.attach_no,
         push: push::event(&session.mesh_id, name, data),
     }
+}
+
+/// The arrivals on their own, and for each hello whether it is among them.
+fn split(verdicts: Vec<Result<Arrival, Code>>) -> (Vec<Arrival>, Vec<Result<(), Code>>) {
+    let mut arrivals = Vec::new();
+    let kept = verdicts.into_iter().map(|verdict| verdict.map(|arrival| arrivals.push(arrival)));
+    let kept = kept.collect();
+    (arrivals, kept)
 }
 
 fn reject(waiting: Waiting, code: Code) {

@@ -28,6 +28,8 @@ use crate::{
 const LOOK_ROWS_MAX: i64 = 5000;
 /// Messages taken from the queue before what they ask for is read.
 const TURN_MAX: usize = 256;
+/// Sessions and meshes whose last events are remembered; past it they are forgotten.
+const EVENTS_REMEMBERED_MAX: usize = 100_000;
 /// How soon a failed read is tried again.
 const RETRY: Duration = Duration::from_millis(500);
 /// Rows for sessions that are not here are handed back no faster than this: a presence without a
@@ -38,7 +40,7 @@ const ASTRAY_EVERY: Duration = Duration::from_millis(100);
 /// look or a place that started behind such a number would miss what gets it next.
 const TAKEN_BACK_MAX: Duration = Duration::from_millis(1500);
 /// Places in the log are written this often.
-const PLACES_EVERY: Duration = Duration::from_secs(5);
+const PLACES_EVERY: Duration = Duration::from_secs(1);
 /// The database's presences of this node are compared with the sockets this often.
 const COMPARE_EVERY: Duration = Duration::from_secs(10);
 
@@ -68,8 +70,8 @@ pub struct Arrived {
     pub session: Arc<Session>,
     /// What it is told; the multicasts left out are still to be counted.
     pub ack: HelloAck,
-    /// Where its log starts, if it is given what it missed.
-    pub catch_up: Option<i64>,
+    /// Where its log starts.
+    pub start: serve::Start,
     /// Told when the session is live.
     pub ready: oneshot::Sender<()>,
 }
@@ -101,6 +103,8 @@ pub struct Intake {
     events: HashMap<i64, i64>,
     event_budget: HashMap<i64, (Instant, u32)>,
     ghosts: HashSet<(i64, i64)>,
+    /// Sessions whose socket was closed and that had not left when that was last looked at.
+    closed: HashSet<(i64, i64)>,
     places_at: Instant,
     compared_at: Instant,
 }
@@ -126,6 +130,7 @@ impl Intake {
             events: HashMap::new(),
             event_budget: HashMap::new(),
             ghosts: HashSet::new(),
+            closed: HashSet::new(),
             places_at: Instant::now(),
             compared_at: Instant::now(),
         }
@@ -218,7 +223,9 @@ impl Intake {
                 }
             }
             Note::Close { member } => {
-                for session in self.sessions.values().filter(|s| s.member == member) {
+                let arrived = self.arrived.iter().map(|arrived| &arrived.session);
+                for session in self.sessions.values().chain(arrived).filter(|s| s.member == member)
+                {
                     session.out.close(1008, "unauthorized");
                 }
             }
@@ -271,6 +278,10 @@ impl Intake {
     }
 
     fn event(&mut self, event: crate::note::Event) {
+        if self.events.len() + self.event_budget.len() > EVENTS_REMEMBERED_MAX {
+            self.events.clear();
+            self.event_budget.clear();
+        }
         let newest = self.events.entry(event.about).or_insert(event.no);
         if *newest > event.no {
             return;
@@ -346,27 +357,30 @@ impl Intake {
     /// Makes the arrived sessions live: reads what they missed, acknowledges, and pushes.
     async fn admit(&mut self) -> Result<(), Error> {
         fail::point("attach.before_read").await;
+        // Of a snapshot before those that read what was missed.
+        let horizon = serve::horizon(&self.pool.get().await?).await?;
+        let horizon = u64::try_from(horizon).unwrap_or(0);
         while let Some(arrived) = self.arrived.last() {
             let session = arrived.session.clone();
-            let missed = match arrived.catch_up {
-                Some(place) if session.live().visible => {
-                    let db = self.pool.get().await?;
-                    let targets = session.log_targets();
-                    serve::catch_up(&db, session.mesh, place, session.mailbox, &targets).await?
-                }
-                _ => (Vec::new(), 0),
+            let missed = if session.live().visible {
+                let db = self.pool.get().await?;
+                let targets = session.log_targets();
+                let (mesh, mailbox) = (session.mesh, session.mailbox);
+                serve::catch_up(&db, mesh, &arrived.start, mailbox, &targets).await?
+            } else {
+                (Vec::new(), 0)
             };
             let mut arrived = self.arrived.pop().expect("it was just looked at");
             let (missed, left_out) = missed;
             arrived.ack.left_out = (left_out > 0).then_some(left_out);
             session.out.send(Out::Frame(skein_wire::encode(&arrived.ack, None)));
             self.insert(&session);
-            Log::catch_up(&session, missed);
+            Log::catch_up(&session, &missed, horizon);
             self.dirty.insert(session.mailbox);
             if session.caps.inbox {
                 let _ = self.teller.send(Tell::Backlog(session.member, session.mailbox));
             }
-            // A connection that has gone meanwhile detaches next.
+            // A connection that has gone meanwhile detaches next, or is found by `compare`.
             let _ = arrived.ready.send(());
         }
         Ok(())
@@ -374,7 +388,7 @@ impl Intake {
 
     /// Finds what nothing announced, and checks what only time can tell.
     async fn look(&mut self) -> Result<(), Error> {
-        let db = self.pool.get().await?;
+        let mut db = self.pool.get().await?;
         let look = serve::look(&db, self.node, self.since, LOOK_ROWS_MAX).await?;
         if look.cut {
             // More than a look reads: every session reads its page, every member its backlog.
@@ -425,7 +439,7 @@ impl Intake {
         }
         if self.compared_at.elapsed() > COMPARE_EVERY {
             self.compared_at = Instant::now();
-            self.compare(&db).await?;
+            self.compare(&mut db).await?;
         }
         measure::attached(self.sessions.len());
         Ok(())
@@ -437,15 +451,24 @@ impl Intake {
 
     /// A lost status event must not hold messages.
     async fn statuses(&mut self, db: &skein_sql::Db) -> Result<(), Error> {
-        let busy: Vec<i64> =
-            self.sessions.values().filter(|s| !s.takes_everything()).map(|s| s.mailbox).collect();
+        let busy = self.sessions.values().filter(|s| !s.takes_everything());
+        let changes: HashMap<i64, u64> =
+            busy.map(|s| (s.mailbox, s.live().status_changes)).collect();
+        let busy: Vec<i64> = changes.keys().copied().collect();
         if busy.is_empty() {
             return Ok(());
         }
         for (mailbox, word) in sessions::statuses(db, &busy).await? {
             let Some(session) = self.sessions.get(&mailbox) else { continue };
             let status = Status::parse(&word).unwrap_or_default();
-            session.live().status = status;
+            {
+                let mut live = session.live();
+                // What the session said itself meanwhile is newer than what was read.
+                if changes.get(&mailbox) != Some(&live.status_changes) {
+                    continue;
+                }
+                live.status = status;
+            }
             if status == Status::Idle {
                 self.dirty.insert(mailbox);
             }
@@ -454,12 +477,9 @@ impl Intake {
     }
 
     async fn keep_places(&mut self, db: &skein_sql::Db) -> Result<(), Error> {
-        let places: Vec<(i64, i64, u64)> = self
-            .sessions
-            .values()
-            .filter(|s| s.caps.ack)
-            .map(|s| (s.mailbox, s.attach_no, s.window().place()))
-            .collect();
+        let ours = self.sessions.values().filter(|s| s.caps.ack);
+        let places: Vec<(i64, u64)> =
+            ours.filter_map(|s| Some((s.mailbox, s.window().place_to_keep()?))).collect();
         if places.is_empty() {
             return Ok(());
         }
@@ -468,15 +488,29 @@ impl Intake {
 
     /// Compares the sockets with what the database has: a presence without a socket ends, a socket
     /// whose presence was lost asserts it again or closes.
-    async fn compare(&mut self, db: &skein_sql::Db) -> Result<(), Error> {
-        let here: HashMap<i64, i64> = presence::of_node(db, self.node).await?.into_iter().collect();
+    async fn compare(&mut self, db: &mut skein_sql::Db) -> Result<(), Error> {
+        let here = presence::of_node(&*db, self.node).await?;
+        let here: HashMap<i64, i64> = here.into_iter().collect();
+        // A socket that was closed leaves at once; one whose task could not is taken out here.
+        let closed: HashSet<(i64, i64)> = self
+            .sessions
+            .values()
+            .filter(|s| s.out.closed.is_cancelled())
+            .map(|s| (s.mailbox, s.attach_no))
+            .collect();
+        let before = std::mem::replace(&mut self.closed, closed.clone());
+        for (mailbox, _) in closed.intersection(&before) {
+            if let Some(session) = self.sessions.get(mailbox).cloned() {
+                self.remove(&session);
+            }
+        }
         for session in self.sessions.values() {
             if here.get(&session.mailbox) == Some(&session.attach_no) {
                 continue;
             }
             let (id, inbox) = (session.presence_id.as_str(), session.caps.inbox);
             let (mailbox, no) = (session.mailbox, session.attach_no);
-            if !skein_sql::attach::reassert(db, self.node, mailbox, no, id, inbox).await? {
+            if !skein_sql::attach::reassert(&*db, self.node, mailbox, no, id, inbox).await? {
                 session.out.close(4409, "attached elsewhere");
             } else {
                 self.dirty.insert(mailbox);
@@ -492,7 +526,10 @@ impl Intake {
         // Twice in a row: a hello that has just committed is not here yet.
         for (mailbox, no) in ghosts.intersection(&self.ghosts) {
             let grace_s = limit::GRACE.as_secs_f64();
-            if let Some(rows) = presence::end(db, *mailbox, *no, grace_s, 0).await? {
+            let transaction = db.transaction().await?;
+            let ended = presence::end(&transaction, *mailbox, *no, grace_s, 0).await?;
+            transaction.commit().await?;
+            if let Some(rows) = ended {
                 let _ = self.teller.send(Tell::Again(rows));
             }
         }

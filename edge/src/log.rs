@@ -16,11 +16,11 @@ use skein_wire::limit;
 use crate::{
     note::{Inline, Logged},
     push,
-    session::{Out, Session},
+    session::{Out, Session, Skipped, What},
 };
 
 /// Multicasts that one statement reads.
-const READ_MAX: i64 = 5000;
+const READ_MAX: i64 = 64;
 /// A multicast is remembered at least this long, for announcements that come late.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
@@ -130,13 +130,14 @@ impl Log {
                 continue;
             }
             if !window.skipped.is_empty() || window.room() == 0 || session.out.is_full() {
-                window.skipped.push_back((seq, inline.at()));
+                let (at, xid, bytes) = (inline.at(), xid_of(xid), inline.c.len());
+                window.skipped.push_back(Skipped { seq, at, xid, bytes });
                 if window.skipped.len() > limit::BEHIND_MAX {
                     session.out.close(1013, "too far behind");
                 }
                 continue;
             }
-            window.push(seq, None, inline.i.as_u128());
+            window.push(seq, What::Multicast(xid_of(xid)), inline.i.as_u128());
             let text = frames[usize::from(session.caps.ack)]
                 .get_or_insert_with(|| push::frame(session, inline, subtype.clone(), Some(target)))
                 .clone();
@@ -144,30 +145,31 @@ impl Log {
         }
     }
 
-    /// Gives a returning session what it missed, oldest first.
-    pub fn catch_up(session: &Session, missed: Vec<serve::Body>) {
+    /// Notes what a session missed, oldest first, to be pushed from its page: everything visible
+    /// before `horizon`.
+    pub fn catch_up(session: &Session, missed: &[serve::Missed], horizon: u64) {
         let mut window = session.window();
-        for body in missed {
-            window.caught_up.insert(body.seq);
-            if window.room() == 0 || !window.skipped.is_empty() {
-                window.skipped.push_back((body.seq, body.at));
-                continue;
-            }
-            window.push(body.seq, None, body.message_id.as_u128());
-            let frame =
-                push::frame(session, &Inline::of(&body), body.subtype.clone(), Some(&body.target));
-            session.out.send(Out::Push(frame, window.last()));
+        window.advance(horizon);
+        for missed in missed {
+            window.caught_up.insert(missed.seq);
+            window.skipped.push_back(Skipped {
+                seq: missed.seq,
+                at: missed.at,
+                xid: xid_of(missed.xid),
+                bytes: usize::try_from(missed.bytes).unwrap_or(0),
+            });
         }
     }
 }
 
+fn xid_of(xid: i64) -> u64 {
+    u64::try_from(xid).unwrap_or(0)
+}
+
 /// Pushes what a session skipped, as far as there is room. Returns how many were pushed.
 pub async fn drain(db: &impl GenericClient, session: &Session) -> Result<usize, Error> {
-    let wanted: Vec<(i64, jiff::Timestamp)> = {
-        let window = session.window();
-        window.skipped.iter().take(window.room()).copied().collect()
-    };
-    if wanted.is_empty() || session.out.is_full() {
+    let wanted = due(session);
+    if wanted.is_empty() {
         return Ok(0);
     }
     let bodies: HashMap<i64, serve::Body> =
@@ -175,17 +177,33 @@ pub async fn drain(db: &impl GenericClient, session: &Session) -> Result<usize, 
     let mut window = session.window();
     let mut n_pushed = 0;
     for (seq, _) in wanted {
-        if session.out.is_full() {
-            break;
-        }
         window.skipped.pop_front();
         // A day that was dropped meanwhile has no bodies of multicasts any more.
         let Some(body) = bodies.get(&seq) else { continue };
-        window.push(seq, None, body.message_id.as_u128());
-        let frame =
-            push::frame(session, &Inline::of(body), body.subtype.clone(), Some(&body.target));
+        window.push(seq, What::Multicast(xid_of(body.xid)), body.message_id.as_u128());
+        let inline = Inline::of(body);
+        let frame = push::frame(session, &inline, body.subtype.clone(), Some(&body.target));
         session.out.send(Out::Push(frame, window.last()));
         n_pushed += 1;
     }
     Ok(n_pushed)
+}
+
+/// The skipped multicasts that there is room for, in the window and in the socket; at least one,
+/// however large, when nothing else is on its way.
+fn due(session: &Session) -> Vec<(i64, jiff::Timestamp)> {
+    let window = session.window();
+    if session.out.is_full() {
+        return Vec::new();
+    }
+    let mut bytes = session.out.room();
+    let mut due = Vec::new();
+    for skipped in window.skipped.iter().take(window.room()) {
+        if skipped.bytes > bytes && !due.is_empty() {
+            break;
+        }
+        bytes = bytes.saturating_sub(skipped.bytes);
+        due.push((skipped.seq, skipped.at));
+    }
+    due
 }

@@ -23,7 +23,7 @@ use crate::{
     measure,
     note::{Event, Note},
     push,
-    session::{Session, Window},
+    session::{Pending, Session, Window},
     settler,
     teller::{Tell, Teller},
     writer::{self, Writer},
@@ -35,6 +35,9 @@ const POOL_MAX: usize = 8;
 const LAST_SENDS: Duration = Duration::from_secs(5);
 /// Notes that wait for the intake.
 const HEARD_MAX: usize = 1024;
+/// How long a beat may take before its connection is given up: two tries fit into the time after
+/// which a node counts as dead.
+const BEAT_PATIENCE: Duration = Duration::from_secs(3);
 /// How often the database is measured.
 const HEALTH_EVERY: Duration = Duration::from_secs(30);
 /// How long a listener waits before it connects again.
@@ -48,6 +51,19 @@ pub mod pause {
 
     /// Between two tries.
     const TRY_EVERY: Duration = Duration::from_millis(200);
+
+    /// Makes the partitions of the next days, when one was found missing: without a worker nobody
+    /// else does.
+    pub async fn partition(pool: &Pool) {
+        let made = async {
+            let db = pool.get().await?;
+            skein_sql::partitions::ensure_ahead(&db, 1).await
+        };
+        if let Err(error) = made.await {
+            tracing::error!(?error, "today's partition could not be made");
+            tokio::time::sleep(TRY_EVERY).await;
+        }
+    }
 
     /// Returns when a connection can be had again.
     ///
@@ -87,6 +103,8 @@ pub struct Node {
     intake: mpsc::UnboundedSender<In>,
     teller: mpsc::UnboundedSender<Tell>,
     settler: mpsc::UnboundedSender<settler::Received>,
+    /// Rows that are with the settler.
+    unsettled: Arc<Pending>,
     up: Arc<AtomicBool>,
     departures: TaskTracker,
 }
@@ -126,6 +144,7 @@ impl Node {
             intake: intake.clone(),
             teller: teller.clone(),
             settler,
+            unsettled: Arc::default(),
             up: Arc::new(AtomicBool::new(true)),
             departures: TaskTracker::new(),
         });
@@ -136,7 +155,8 @@ impl Node {
         node.work(telling.run(teller_queue));
         let serving = Intake::new(id, single(Settings::Relaxed)?, teller.clone(), since);
         node.work(serving.run(intake_queue, heard));
-        node.work(settler::run(single(Settings::Relaxed)?, settler_queue));
+        let unsettled = node.unsettled.clone();
+        node.work(settler::run(single(Settings::Relaxed)?, settler_queue, unsettled));
         let greeting = Greeter {
             node: id,
             pool: single(Settings::Ordinary)?,
@@ -182,6 +202,7 @@ impl Node {
             (take(&mut window), window.wants_more())
         };
         for (seq, recipient) in rows {
+            self.unsettled.add();
             let _ = self.settler.send((seq, recipient, now));
         }
         if wake {
@@ -290,6 +311,14 @@ impl Node {
             warn!(%error, "the database was not told that this node drains");
         }
         self.close(1001, "shutting down", patience).await;
+        // What was received is settled, and what was stored is told, before the node is over.
+        let (told, last) = oneshot::channel();
+        self.tell(Tell::Flush(told));
+        let _ = tokio::time::timeout(patience, async {
+            let _ = last.await;
+            self.unsettled.wait().await;
+        })
+        .await;
         let retired = async {
             let db = self.pool.get().await?;
             nodes::retire(&db, self.id).await
@@ -309,14 +338,8 @@ async fn beat(pool: Pool, node: Arc<Node>) {
     let mut bumped = Instant::now() - limit::BEAT_INTERVAL;
     loop {
         ticks.tick().await;
-        let beaten = async {
-            let db = pool.get().await?;
-            if bumped.elapsed() >= limit::BEAT_INTERVAL {
-                return nodes::beat(&db, node.id).await.map(|()| true);
-            }
-            serve::horizon(&db).await.map(|_| false)
-        };
-        match tokio::time::timeout(limit::BEAT_INTERVAL, beaten).await {
+        let due = bumped.elapsed() >= limit::BEAT_INTERVAL;
+        match beat_once(&pool, node.id, due).await {
             Ok(Ok(beat)) => {
                 answered = Instant::now();
                 if beat {
@@ -338,6 +361,30 @@ async fn beat(pool: Pool, node: Arc<Node>) {
             answered = Instant::now();
         }
     }
+}
+
+/// Bumps the beat if that is due, else only asks whether the database answers; says which. A
+/// connection that hangs is not used again.
+async fn beat_once(
+    pool: &Pool,
+    node: i32,
+    due: bool,
+) -> Result<Result<bool, Error>, tokio::time::error::Elapsed> {
+    let db = match pool.get().await {
+        Ok(db) => db,
+        Err(error) => return Ok(Err(error.into())),
+    };
+    let beaten = async {
+        match due {
+            true => nodes::beat(&db, node).await.map(|()| true),
+            false => serve::horizon(&db).await.map(|_| false),
+        }
+    };
+    let beaten = tokio::time::timeout(BEAT_PATIENCE, beaten).await;
+    if beaten.is_err() {
+        skein_sql::discard(db);
+    }
+    beaten
 }
 
 /// Measures how the database is, for `/metrics` and `skein doctor`.

@@ -12,8 +12,11 @@ use uuid::Uuid;
 use crate::{
     log,
     note::Inline,
-    session::{Out, Session},
+    session::{Out, Session, What},
 };
+
+/// Bodies read at once, in bytes: what a turn may take in memory.
+const TURN_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Pushes a row as it was announced. `false`: its session's page has to be read instead.
 pub fn announced(session: &Session, seq: i64, recipient: i64, inline: &Inline) -> bool {
@@ -35,7 +38,7 @@ pub fn announced(session: &Session, seq: i64, recipient: i64, inline: &Inline) -
         window.behind = true;
         return true;
     }
-    window.push(seq, Some(recipient), inline.i.as_u128());
+    window.push(seq, What::Direct(recipient), inline.i.as_u128());
     let frame = frame(session, inline, None, None);
     session.out.send(Out::Push(frame, window.last()));
     true
@@ -109,21 +112,46 @@ pub async fn pages(
         by_session.entry(head.session).or_default().push(head);
     }
 
-    let mut wanted = Vec::new();
-    let mut chosen: Vec<(&Arc<Session>, Vec<serve::Head>)> = Vec::new();
+    let mut n_pushed = 0;
+    let mut turn = Turn::default();
     for (session, ask) in asked.iter().zip(&asks) {
         let heads = by_session.remove(&session.mailbox).unwrap_or_default();
-        let takes = choose(session, heads, ask);
-        wanted.extend(takes.iter().map(|head| (head.seq, head.at)));
-        if !takes.is_empty() {
-            chosen.push((session, takes));
+        turn.add(session, choose(session, heads, ask));
+        if turn.n_bytes >= TURN_BYTES_MAX {
+            n_pushed += std::mem::take(&mut turn).push(&db).await?;
         }
     }
-    let mut n_pushed = wanted.len();
-    if !wanted.is_empty() {
+    n_pushed += turn.push(&db).await?;
+    for session in asked {
+        n_pushed += log::drain(&db, session).await?;
+    }
+    Ok(n_pushed)
+}
+
+/// Rows whose bodies are read together.
+#[derive(Default)]
+struct Turn<'a> {
+    chosen: Vec<(&'a Session, Vec<serve::Head>)>,
+    n_bytes: usize,
+}
+
+impl<'a> Turn<'a> {
+    fn add(&mut self, session: &'a Session, heads: Vec<serve::Head>) {
+        self.n_bytes += heads.iter().map(|h| usize::try_from(h.bytes).unwrap_or(0)).sum::<usize>();
+        if !heads.is_empty() {
+            self.chosen.push((session, heads));
+        }
+    }
+
+    async fn push(self, db: &skein_sql::Db) -> Result<usize, Error> {
+        let heads = self.chosen.iter().flat_map(|(_, heads)| heads);
+        let wanted: Vec<_> = heads.map(|head| (head.seq, head.at)).collect();
+        if wanted.is_empty() {
+            return Ok(0);
+        }
         let bodies: HashMap<i64, serve::Body> =
-            serve::bodies(&db, &wanted).await?.into_iter().map(|b| (b.seq, b)).collect();
-        for (session, heads) in chosen {
+            serve::bodies(db, &wanted).await?.into_iter().map(|b| (b.seq, b)).collect();
+        for (session, heads) in self.chosen {
             for head in heads {
                 // A row without its body was settled, and its day dropped, between two statements.
                 let Some(body) = bodies.get(&head.seq) else { continue };
@@ -131,16 +159,14 @@ pub async fn pages(
                 if window.has(head.seq) {
                     continue;
                 }
-                window.push(head.seq, Some(head.recipient), body.message_id.as_u128());
+                let what = What::Direct(head.recipient);
+                window.push(head.seq, what, body.message_id.as_u128());
                 let frame = frame(session, &Inline::of(body), body.subtype.clone(), None);
                 session.out.send(Out::Push(frame, window.last()));
             }
         }
+        Ok(wanted.len())
     }
-    for session in asked {
-        n_pushed += log::drain(&db, session).await?;
-    }
-    Ok(n_pushed)
 }
 
 /// Asks for as many rows as there is room for, and for those that this socket was sent: they may

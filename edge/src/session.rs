@@ -21,7 +21,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 /// Settled seqs that a window remembers, for announcements that come late.
-const RECENT_MAX: usize = 512;
+const RECENT_MAX: usize = 2048;
 /// Bytes that may wait for the socket before pages wait in the table instead.
 const UNWRITTEN_BYTES_AIM: usize = 4 * 1024 * 1024;
 
@@ -64,6 +64,8 @@ pub struct Live {
     pub groups: Vec<Group>,
     /// Whether multicasts reach it.
     pub visible: bool,
+    /// Counts the session's own changes of its status, so that an older reading is recognised.
+    pub status_changes: u64,
 }
 
 /// What a session is made of.
@@ -158,9 +160,30 @@ impl Session {
 #[derive(Debug, Clone, Copy)]
 struct Pushed {
     seq: i64,
-    /// The mailbox of the delivery row; `None` for a multicast.
-    recipient: Option<i64>,
+    what: What,
     message_id: u128,
+}
+
+/// What was pushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    /// A delivery row of this mailbox.
+    Direct(i64),
+    /// A multicast that this transaction stored.
+    Multicast(u64),
+}
+
+/// A multicast that had no room.
+#[derive(Debug, Clone, Copy)]
+pub struct Skipped {
+    /// Its number.
+    pub seq: i64,
+    /// When it was stored, which names its partition.
+    pub at: Timestamp,
+    /// The transaction that stored it.
+    pub xid: u64,
+    /// The size of its body.
+    pub bytes: usize,
 }
 
 /// What was pushed to a socket and is not settled, and what it was not yet sent.
@@ -169,6 +192,8 @@ pub struct Window {
     next: u64,
     pushed: BTreeMap<u64, Pushed>,
     by_id: HashMap<u128, u64>,
+    /// Earlier pushes of ids that were pushed again: a repeat that was stored twice.
+    twins: Vec<(u128, u64)>,
     /// Seqs of direct rows that this socket was sent: unsettled, and the last settled.
     seqs: HashSet<i64>,
     recent: VecDeque<i64>,
@@ -178,13 +203,15 @@ pub struct Window {
     /// nothing of their class is pushed as announced.
     pub held: bool,
     /// Multicasts that are for the session and were not pushed for want of room, oldest first.
-    pub skipped: VecDeque<(i64, Timestamp)>,
+    pub skipped: VecDeque<Skipped>,
     /// Multicasts that a catch-up sent, which an announcement may bring again.
     pub caught_up: HashSet<i64>,
-    /// Everything in the log visible before this xid is settled.
-    place: u64,
-    /// A later place, and the push that has to be settled first.
-    candidate: Option<(u64, u64)>,
+    /// Everything in the log visible before this xid was pushed or skipped.
+    horizon: u64,
+    /// Everything before this xid is settled, and was when it was last written.
+    kept: u64,
+    /// Whether a multicast was pushed since the place was last written.
+    log_moved: bool,
     /// When the window last got smaller, or was empty.
     moved_at: Instant,
     /// Whether the intake has been asked to look for more.
@@ -197,14 +224,16 @@ impl Window {
             next: 0,
             pushed: BTreeMap::new(),
             by_id: HashMap::new(),
+            twins: Vec::new(),
             seqs: HashSet::new(),
             recent: VecDeque::new(),
             behind: false,
             held: false,
             skipped: VecDeque::new(),
             caught_up: HashSet::new(),
-            place,
-            candidate: None,
+            horizon: place,
+            kept: place,
+            log_moved: false,
             moved_at: Instant::now(),
             woken: false,
         }
@@ -225,16 +254,21 @@ impl Window {
         self.seqs.contains(&seq)
     }
 
-    /// Notes a push. `recipient` is the delivery row's mailbox; `None` for a multicast.
-    pub fn push(&mut self, seq: i64, recipient: Option<i64>, message_id: u128) {
+    /// Notes a push.
+    pub fn push(&mut self, seq: i64, what: What, message_id: u128) {
         if self.pushed.is_empty() {
             self.moved_at = Instant::now();
         }
         self.next += 1;
-        self.pushed.insert(self.next, Pushed { seq, recipient, message_id });
-        self.by_id.insert(message_id, self.next);
-        if recipient.is_some() {
-            self.seqs.insert(seq);
+        self.pushed.insert(self.next, Pushed { seq, what, message_id });
+        if let Some(twin) = self.by_id.insert(message_id, self.next) {
+            self.twins.push((message_id, twin));
+        }
+        match what {
+            What::Direct(_) => {
+                self.seqs.insert(seq);
+            }
+            What::Multicast(_) => self.log_moved = true,
         }
     }
 
@@ -247,7 +281,11 @@ impl Window {
     pub fn settle_ids(&mut self, ids: impl Iterator<Item = u128>) -> Vec<(i64, i64)> {
         let mut rows = Vec::new();
         for id in ids {
-            if let Some(pushed) = self.by_id.remove(&id).and_then(|no| self.pushed.remove(&no)) {
+            let Some(no) = self.by_id.remove(&id) else { continue };
+            let twins = self.twins.extract_if(.., |(twin, _)| *twin == id);
+            let numbers: Vec<u64> = twins.map(|(_, no)| no).chain([no]).collect();
+            for pushed in numbers.iter().filter_map(|no| self.pushed.remove(no)).collect::<Vec<_>>()
+            {
                 self.settled(pushed, &mut rows);
             }
         }
@@ -261,6 +299,7 @@ impl Window {
         let mut rows = Vec::new();
         for pushed in settled.into_values() {
             self.by_id.remove(&pushed.message_id);
+            self.twins.retain(|(id, _)| *id != pushed.message_id);
             self.settled(pushed, &mut rows);
         }
         rows
@@ -268,7 +307,7 @@ impl Window {
 
     fn settled(&mut self, pushed: Pushed, rows: &mut Vec<(i64, i64)>) {
         self.moved_at = Instant::now();
-        let Some(recipient) = pushed.recipient else { return };
+        let What::Direct(recipient) = pushed.what else { return };
         rows.push((pushed.seq, recipient));
         self.recent.push_back(pushed.seq);
         if self.recent.len() > RECENT_MAX
@@ -292,30 +331,31 @@ impl Window {
         !self.pushed.is_empty() && self.moved_at.elapsed() > limit::WINDOW_STUCK
     }
 
-    /// The session's place in the log.
+    /// The session's place in the log: everything visible before this xid is settled. It is where
+    /// the log was pushed to, or the oldest multicast that is not settled or was skipped.
     pub fn place(&self) -> u64 {
-        self.place
+        let unsettled = self.pushed.values().filter_map(|pushed| match pushed.what {
+            What::Multicast(xid) => Some(xid),
+            What::Direct(_) => None,
+        });
+        let skipped = self.skipped.iter().map(|skipped| skipped.xid);
+        unsettled.chain(skipped).fold(self.horizon, u64::min).max(self.kept)
     }
 
-    /// Told after every look, when everything visible before `horizon` was pushed or skipped: moves
-    /// the place once what was pushed by then is settled.
+    /// Everything visible before `horizon` was pushed or skipped.
     pub fn advance(&mut self, horizon: u64) {
-        let unsettled_before = |last: u64, pushed: &BTreeMap<u64, Pushed>| {
-            pushed.range(..=last).any(|(_, p)| p.recipient.is_none())
-        };
-        if let Some((place, last)) = self.candidate
-            && !unsettled_before(last, &self.pushed)
-        {
-            self.place = self.place.max(place);
-            self.candidate = None;
+        self.horizon = self.horizon.max(horizon);
+    }
+
+    /// The place, if it is to be written: a multicast came since the last time, and it moved.
+    pub fn place_to_keep(&mut self) -> Option<u64> {
+        let place = self.place();
+        if !self.log_moved || place <= self.kept {
+            return None;
         }
-        if self.candidate.is_none() && self.skipped.is_empty() {
-            if unsettled_before(self.next, &self.pushed) {
-                self.candidate = Some((horizon, self.next));
-            } else {
-                self.place = self.place.max(horizon);
-            }
-        }
+        self.kept = place;
+        self.log_moved = self.pushed.values().any(|p| matches!(p.what, What::Multicast(_)));
+        Some(place)
     }
 }
 
@@ -439,10 +479,10 @@ mod tests {
     #[test]
     fn a_barrier_settles_what_was_pushed_before_it_only() {
         let mut window = Window::new(0);
-        window.push(10, Some(1), 100);
-        window.push(11, Some(1), 101);
+        window.push(10, What::Direct(1), 100);
+        window.push(11, What::Direct(1), 101);
         let barrier = window.last();
-        window.push(12, Some(1), 102);
+        window.push(12, What::Direct(1), 102);
 
         assert_eq!(window.settle_until(barrier), [(10, 1), (11, 1)]);
         assert!(window.has(10) && window.has(12), "late announcements are still recognised");
@@ -450,23 +490,37 @@ mod tests {
     }
 
     #[test]
-    fn the_place_waits_for_multicasts_that_are_not_settled() {
+    fn the_place_is_the_oldest_multicast_that_is_not_settled() {
         let mut window = Window::new(5);
-        window.push(20, None, 200);
-        window.advance(9);
-        assert_eq!(window.place(), 5);
-
-        window.push(21, None, 201);
-        window.settle_ids([200].into_iter());
+        window.push(20, What::Multicast(6), 200);
+        window.push(21, What::Multicast(8), 201);
+        window.skipped.push_back(Skipped { seq: 22, at: Timestamp::UNIX_EPOCH, xid: 9, bytes: 1 });
         window.advance(12);
+        assert_eq!(window.place(), 6);
 
-        assert_eq!(window.place(), 9, "later pushes do not hold back the place before them");
+        window.settle_ids([200].into_iter());
+        assert_eq!(window.place(), 8);
+        window.settle_ids([201].into_iter());
+        assert_eq!(window.place(), 9, "what was skipped is not settled");
+        window.skipped.clear();
+        assert_eq!(window.place_to_keep(), Some(12));
+        assert_eq!(window.place_to_keep(), None, "written once");
+    }
+
+    #[test]
+    fn one_word_settles_a_message_that_was_stored_and_pushed_twice() {
+        let mut window = Window::new(0);
+        window.push(10, What::Direct(1), 100);
+        window.push(11, What::Direct(1), 100);
+
+        assert_eq!(window.settle_ids([100].into_iter()), [(10, 1), (11, 1)]);
+        assert!(!window.is_stuck() && window.room() == limit::WINDOW_MAX);
     }
 
     #[test]
     fn unknown_ids_settle_nothing() {
         let mut window = Window::new(0);
-        window.push(10, Some(1), 100);
+        window.push(10, What::Direct(1), 100);
         assert!(window.settle_ids([7].into_iter()).is_empty());
         assert_eq!(window.settle_ids([100, 100].into_iter()), [(10, 1)]);
     }

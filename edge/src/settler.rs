@@ -1,12 +1,15 @@
 //! The settler: gathers what was received and forgets the work. See delivery.md 6.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use skein_sql::{Error, Pool, fail, settle};
 use tokio::sync::mpsc;
 use tracing::warn;
 
-use crate::{measure, node::pause};
+use crate::{measure, node::pause, session::Pending};
 
 /// How long rows are gathered.
 const GATHER: Duration = Duration::from_millis(10);
@@ -16,8 +19,12 @@ const ROWS_MAX: usize = 4096;
 /// A row that was received, as (seq, recipient), and when that was.
 pub type Received = (i64, i64, Instant);
 
-/// Settles what comes, until nothing can come any more.
-pub async fn run(pool: Pool, mut received: mpsc::UnboundedReceiver<Received>) {
+/// Settles what comes, until nothing can come any more. `waiting` counts what is on its way.
+pub async fn run(
+    pool: Pool,
+    mut received: mpsc::UnboundedReceiver<Received>,
+    waiting: Arc<Pending>,
+) {
     let mut rows: Vec<Received> = Vec::new();
     while received.recv_many(&mut rows, ROWS_MAX).await > 0 {
         tokio::time::sleep(GATHER).await;
@@ -32,6 +39,10 @@ pub async fn run(pool: Pool, mut received: mpsc::UnboundedReceiver<Received>) {
             if error.is_fenced() {
                 return;
             }
+            if error.is_missing_partition() {
+                pause::partition(&pool).await;
+                continue;
+            }
             warn!(%error, "settling waits for the database");
             if pause::database(&pool).await.is_err() {
                 return;
@@ -39,6 +50,7 @@ pub async fn run(pool: Pool, mut received: mpsc::UnboundedReceiver<Received>) {
         }
         for (_, _, since) in rows.drain(..) {
             measure::settled(since.elapsed());
+            waiting.done();
         }
     }
 }

@@ -90,8 +90,10 @@ pub async fn serve(stream: WebSocketStream, node: Arc<Node>) {
         node.leave(&session, end == End::Clean).await;
     }
     out.close(1000, "");
-    // The writer ends by itself once the socket is closed.
-    let _ = writing.await;
+    // What the client sent and nobody read would reset the connection, and with it the word of why
+    // it ends. The writer ends by itself once the socket is closed.
+    let unread = async { while let Some(Ok(_)) = stream.next().await {} };
+    let _ = tokio::join!(timeout(2 * CLOSE_TIMEOUT, unread), writing);
 }
 
 /// Waits for a hello and for what becomes of it.
@@ -131,16 +133,25 @@ async fn greet(
         return None;
     }
     // Reading on tells whether the client has gone, before its hello costs a statement.
-    let answer = loop {
+    let given = loop {
         tokio::select! {
-            answer = &mut answer => break answer,
-            frame = next_text(stream, out), if early.len() < EARLY_FRAMES_MAX => {
-                early.push_back(frame?);
-            }
-            () = out.closed.cancelled() => return None,
+            answer = &mut answer => break Some(answer),
+            frame = next_text(stream, out), if early.len() < EARLY_FRAMES_MAX => match frame {
+                Some(frame) => early.push_back(frame),
+                None => break None,
+            },
+            () = out.closed.cancelled() => break None,
         }
     };
-    match answer {
+    let Some(given) = given else {
+        // It may have been accepted in this very moment.
+        answer.close();
+        if let Ok(Ok(accepted)) = answer.try_recv() {
+            node.leave(&accepted.session, false).await;
+        }
+        return None;
+    };
+    match given {
         Ok(Ok(Accepted { session, ready })) => {
             // Given up only with the node itself.
             if ready.await.is_err() {
@@ -241,7 +252,7 @@ async fn read(
         };
         match heard {
             Heard::Text(text) => {
-                rate.take(&text).await;
+                rate.take().await;
                 handlers::serve(node, session, &text).await;
                 if seen_at.elapsed() > SEEN_EVERY {
                     seen_at = Instant::now();
@@ -264,16 +275,16 @@ async fn read(
 /// The token bucket of a session's sends: over it, the socket is not read.
 struct Rate {
     tokens: f64,
-    at: Instant,
+    at: Moment,
 }
 
 impl Rate {
     fn new() -> Self {
-        Self { tokens: f64::from(limit::SENDS_BURST), at: Instant::now() }
+        Self { tokens: f64::from(limit::SENDS_BURST), at: Moment::now() }
     }
 
-    async fn take(&mut self, _frame: &str) {
-        let now = Instant::now();
+    async fn take(&mut self) {
+        let now = Moment::now();
         let earned = now.duration_since(self.at).as_secs_f64() * f64::from(limit::SENDS_PER_SECOND);
         self.tokens = (self.tokens + earned).min(f64::from(limit::SENDS_BURST)) - 1.0;
         self.at = now;
@@ -400,4 +411,25 @@ async fn close(sink: &mut Sink, frames: &mut mpsc::UnboundedReceiver<Out>, out: 
     };
     // A socket that takes nothing any more is dropped.
     let _ = timeout(CLOSE_TIMEOUT, goodbye).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn frames_beyond_the_burst_wait_for_their_tokens_and_none_is_refused() {
+        let (began, mut rate) = (Moment::now(), Rate::new());
+        for _ in 0..limit::SENDS_BURST {
+            rate.take().await;
+        }
+        assert_eq!(began.elapsed(), Duration::ZERO);
+
+        for _ in 0..limit::SENDS_PER_SECOND {
+            rate.take().await;
+        }
+
+        let took_s = began.elapsed().as_secs_f64();
+        assert!((0.9..1.1).contains(&took_s), "a second's worth took {took_s} s");
+    }
 }

@@ -11,7 +11,7 @@ use skein_sql::{
     serve::Body,
     tell::{self, Located},
 };
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tracing::warn;
 
 use crate::{
@@ -37,6 +37,8 @@ pub enum Tell {
     Event(Box<Event>),
     /// A note to certain nodes.
     To(Vec<i32>, Note),
+    /// Answered when everything before it was told.
+    Flush(oneshot::Sender<()>),
 }
 
 /// A message that was committed.
@@ -74,6 +76,11 @@ impl Teller {
     pub async fn run(self, mut queue: mpsc::UnboundedReceiver<Tell>) {
         let mut counters: HashMap<i32, u64> = HashMap::new();
         while let Some(tell) = queue.recv().await {
+            if let Tell::Flush(told) = tell {
+                // Whoever asked may have stopped waiting.
+                let _ = told.send(());
+                continue;
+            }
             while let Err(error) = self.once(&tell, &mut counters).await {
                 if error.is_fenced() {
                     return;
@@ -113,6 +120,7 @@ impl Teller {
                 self.note(&db, &nodes, &Note::Event(event.clone())).await
             }
             Tell::To(nodes, note) => self.note(&db, nodes, note).await,
+            Tell::Flush(_) => Ok(()),
         }
     }
 

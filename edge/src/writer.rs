@@ -138,6 +138,10 @@ impl Writer {
             match self.once(&batch, mailboxes).await {
                 Ok(()) => done(batch),
                 Err(error) if error.is_retriable() => waiting.push(batch),
+                Err(error) if error.is_missing_partition() => {
+                    pause::partition(&self.pool).await;
+                    waiting.push(batch);
+                }
                 Err(error) if error.is_fenced() => return done(batch),
                 Err(error) if error.is_connection() => {
                     warn!(%error, n_messages = batch.len(), "storing waits for the database");
@@ -208,6 +212,7 @@ impl Writer {
         targets.dedup();
         let ids: Vec<Uuid> =
             batch.iter().filter(|i| i.body_hash.is_some()).map(|i| i.message_id).collect();
+        fail::point("store.before").await;
         let begun = store::begin(db, &senders, &targets, &ids, batch.len()).await?;
         fail::point("store.resolved").await;
         let verdicts = self.decide(db, batch, &begun, &targets, mailboxes).await?;
@@ -312,17 +317,18 @@ impl Writer {
             if !item.session.caps.ack {
                 return Ok(Verdict::Store { recipient: None, ack: ack(item, None, None) });
             }
-            let key = (item.session.mailbox, target.as_str());
-            let peers = match audiences.get(&key) {
+            let key = (item.session.mesh, target.as_str());
+            let everybody = match audiences.get(&key) {
                 Some(peers) => *peers,
                 None => {
-                    let (mesh, me) = (item.session.mesh, item.session.mailbox);
-                    let n = store::audience(db, mesh, me, item.target.group()).await?;
+                    let n = store::audience(db, item.session.mesh, item.target.group()).await?;
                     let n = u64::try_from(n).unwrap_or(0);
                     audiences.insert(key, n);
                     n
                 }
             };
+            // Its sender was counted if it is for the sender too.
+            let peers = everybody.saturating_sub(u64::from(item.session.hears(target, 0)));
             let ack = ack(item, Some(peers), Some(peers));
             return Ok(Verdict::Store { recipient: None, ack });
         }
@@ -349,13 +355,11 @@ impl Writer {
             }
             Err(error) => error,
         };
+        // A refused statement leaves the transaction open; the connection is not used again.
+        skein_sql::discard(db);
         if !error.is_connection() {
-            missing_partition(&error, &self.pool).await;
-            // A refused statement leaves the transaction open; the connection is not reused.
-            skein_sql::discard(db);
             return Err(error);
         }
-        skein_sql::discard(db);
         warn!(%error, "the connection was lost in a commit; asking what became of it");
         loop {
             pause::database(&self.pool).await?;
@@ -476,17 +480,5 @@ fn body(item: &Item, seq: i64, begun: &Begun) -> Body {
         at: begun.at,
         subtype: None,
         xid: begun.xid.parse().unwrap_or(0),
-    }
-}
-
-/// An edge that meets a missing partition makes it; the batch is then stored again.
-async fn missing_partition(error: &Error, pool: &Pool) {
-    if error.state() != Some(&skein_sql::SqlState::CHECK_VIOLATION) {
-        return;
-    }
-    if let Ok(db) = pool.get().await
-        && let Err(error) = skein_sql::partitions::ensure_ahead(&db, 1).await
-    {
-        error!(?error, "today's partition could not be made");
     }
 }

@@ -28,6 +28,14 @@ statements! {
           left join session s on s.mesh = m.no and s.key = h.key
          order by h.i";
 
+    // Before anything else, so that a member that is being revoked waits, or is not here any more.
+    MEMBERS = "
+        select mailbox
+          from member
+         where mailbox = any($1) and revoked_at is null
+         order by mailbox
+           for share";
+
     LOCK = "
         select s.mesh, s.key, p.node, p.attach_no
           from unnest($1::bigint[], $2::text[]) as h(mesh, key)
@@ -76,7 +84,9 @@ statements! {
                connected_at = now(), seen_at = now()
          where s.member = excluded.member and (excluded.proved or not s.proved)
         returning s.mailbox, s.mesh, s.key, s.attach_no, s.status, s.groups, s.visible, s.summary,
-                  s.totals, s.log_place::text::bigint as log_place";
+                  s.totals, s.log_place::text::bigint as log_place,
+                  pg_current_snapshot()::text as snapshot,
+                  pg_snapshot_xmin(pg_current_snapshot())::text::bigint as xmin";
 
     SAVED = "
         select h.mesh, h.key, coalesce(own.seen_at, other.seen_at) as seen_at,
@@ -201,6 +211,10 @@ pub struct Attached {
     pub totals: Option<Value>,
     /// Its place in the log of multicasts.
     pub log_place: i64,
+    /// The snapshot in which it attached, and its xmin.
+    pub snapshot: String,
+    /// See `snapshot`.
+    pub xmin: i64,
 }
 
 /// Looks up what hellos claim: mesh id, member key, session key, pairwise. One answer each, in order.
@@ -232,7 +246,7 @@ pub async fn look_up(
 /// Attaches the sessions to `node`, inside the caller's transaction; distinct by mesh and key.
 ///
 /// One answer each, in order; `None` where the session key turned out to be another member's, or to
-/// need a proof.
+/// need a proof, or where the member was revoked meanwhile.
 pub async fn attach(
     db: &impl GenericClient,
     node: i32,
@@ -242,12 +256,16 @@ pub async fn attach(
     let members: Vec<i64> = arrivals.iter().map(|a| a.member).collect();
     let keys: Vec<&str> = arrivals.iter().map(|a| a.key.as_str()).collect();
 
+    let still = db.prepare_cached(MEMBERS).await?;
+    let still = db.query(&still, &[&members]).await?;
+    let still: Vec<i64> = still.iter().map(|row| row.get("mailbox")).collect();
     let lock = db.prepare_cached(LOCK).await?;
     let locked = db.query(&lock, &[&meshes, &keys]).await?;
     let saved = db.prepare_cached(SAVED).await?;
     let saved = db.query(&saved, &[&meshes, &members, &keys]).await?;
     let sessions = db.prepare_cached(SESSIONS).await?;
-    let records = serde_json::to_value(arrivals).expect("arrivals have string keys only");
+    let here: Vec<&Arrival> = arrivals.iter().filter(|a| still.contains(&a.member)).collect();
+    let records = serde_json::to_value(here).expect("arrivals have string keys only");
     let rows = db.query(&sessions, &[&records]).await?;
 
     let of = |rows: &[tokio_postgres::Row], arrival: &Arrival| {
@@ -276,6 +294,8 @@ pub async fn attach(
                 summary: row.get("summary"),
                 totals: row.get("totals"),
                 log_place: row.get("log_place"),
+                snapshot: row.get("snapshot"),
+                xmin: row.get("xmin"),
             })
         })
         .collect();

@@ -95,12 +95,14 @@ impl Connector {
     fn config(&self, settings: Settings) -> Config {
         let mut config = self.config.clone();
         let name = self.node.map_or_else(|| "skein".to_owned(), nodes::application_name);
-        let server_keepalives = "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=5 \
-                                 -c tcp_keepalives_count=3 -c tcp_user_timeout=15000";
+        // Short statements gain nothing from parallel workers or compiled plans.
+        let always = "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=5 \
+                                 -c tcp_keepalives_count=3 -c tcp_user_timeout=15000 \
+                                 -c max_parallel_workers_per_gather=0 -c jit=off";
         let given = self.config.get_options().unwrap_or_default();
         config
             .application_name(name)
-            .options(format!("{given} {server_keepalives} {}", settings.options()).trim());
+            .options(format!("{given} {always} {}", settings.options()).trim());
         config
     }
 

@@ -56,6 +56,15 @@ impl Error {
         )
     }
 
+    /// Whether a day has no partition yet.
+    pub fn is_missing_partition(&self) -> bool {
+        let Self::Postgres(error) = self else { return false };
+        error.as_db_error().is_some_and(|error| {
+            *error.code() == SqlState::CHECK_VIOLATION
+                && error.message().starts_with("no partition of relation")
+        })
+    }
+
     /// Whether a unique constraint was in the way.
     pub fn is_conflict(&self) -> bool {
         self.state() == Some(&SqlState::UNIQUE_VIOLATION)

@@ -16,9 +16,10 @@ statements! {
 
     REGISTER_BACKEND = "
         update node
-           set pids = pids || pg_backend_pid(),
-               starts = starts || (select backend_start from pg_stat_activity
-                                    where pid = pg_backend_pid())
+           set pids = (pids || pg_backend_pid())[greatest(1, cardinality(pids) - 510):],
+               starts = (starts || (select backend_start from pg_stat_activity
+                                     where pid = pg_backend_pid()))
+                        [greatest(1, cardinality(starts) - 510):]
          where id = $1 and state in ('alive', 'draining')";
 
     BEAT = "
@@ -69,7 +70,8 @@ pub async fn create(
     Ok(db.query_one(CREATE, &[&kind, &region, &url]).await?.get("id"))
 }
 
-/// Enters this connection in its node's row; the first statement of every connection.
+/// Enters this connection in its node's row; the first statement of every connection. The last 512
+/// are remembered; older ones that still live are known by their name.
 ///
 /// # Errors
 /// [`Error::Fenced`] when the node is no longer alive.

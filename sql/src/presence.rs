@@ -19,8 +19,7 @@ statements! {
         update session
            set depart_at = case when announced = 'here'
                                 then now() + $3::float8 * interval '1 s' end,
-               seen_at = now(),
-               log_place = greatest(log_place, $4::text::xid8)
+               seen_at = now()
          where mailbox = $1 and attach_no = $2";
 
     DEPART = "
@@ -62,12 +61,19 @@ statements! {
           join member m on m.mailbox = p.member and m.revoked_at is null
          where p.node = $1";
 
+    // What a hello holds just now is passed over: nothing waits, and the next time will do.
     PLACES = "
+        with free as (
+            select mailbox
+              from session
+             where mailbox = any($1)
+             order by mailbox
+               for no key update skip locked)
         update session s
-           set log_place = t.place::xid8, seen_at = now()
-          from unnest($1::bigint[], $2::bigint[], $3::text[]) as t(mailbox, attach_no, place)
-         where s.mailbox = t.mailbox and s.attach_no = t.attach_no
-           and s.log_place < t.place::xid8";
+           set log_place = t.place::xid8
+          from free
+          join unnest($1::bigint[], $2::text[]) as t(mailbox, place) on t.mailbox = free.mailbox
+         where s.mailbox = free.mailbox and s.log_place < t.place::xid8";
 }
 
 /// A departure that this caller has to announce.
@@ -93,8 +99,11 @@ pub async fn end(
     grace_s: f64,
     log_place: u64,
 ) -> Result<Option<Vec<(i64, i64)>>> {
+    if log_place > 0 {
+        keep_places(db, &[(session, log_place)]).await?;
+    }
     let leave = db.prepare_cached(LEAVE).await?;
-    db.execute(&leave, &[&session, &attach_no, &grace_s, &log_place.to_string()]).await?;
+    db.execute(&leave, &[&session, &attach_no, &grace_s]).await?;
     let end = db.prepare_cached(END).await?;
     let Some(ended) = db.query_opt(&end, &[&session, &attach_no]).await? else {
         return Ok(None);
@@ -170,12 +179,12 @@ pub async fn of_node(db: &impl GenericClient, node: i32) -> Result<Vec<(i64, i64
     Ok(rows.iter().map(|row| (row.get("session"), row.get("attach_no"))).collect())
 }
 
-/// Writes the sessions' places in the log: mailbox, attachment, place.
-pub async fn keep_places(db: &impl GenericClient, places: &[(i64, i64, u64)]) -> Result<()> {
+/// Writes the sessions' places in the log: mailbox and place. What a session has settled, it has
+/// settled over any attachment; a place never goes back.
+pub async fn keep_places(db: &impl GenericClient, places: &[(i64, u64)]) -> Result<()> {
     let mailboxes: Vec<i64> = places.iter().map(|p| p.0).collect();
-    let numbers: Vec<i64> = places.iter().map(|p| p.1).collect();
-    let texts: Vec<String> = places.iter().map(|p| p.2.to_string()).collect();
+    let texts: Vec<String> = places.iter().map(|p| p.1.to_string()).collect();
     let keep = db.prepare_cached(PLACES).await?;
-    db.execute(&keep, &[&mailboxes, &numbers, &texts]).await?;
+    db.execute(&keep, &[&mailboxes, &texts]).await?;
     Ok(())
 }

@@ -8,6 +8,8 @@ use uuid::Uuid;
 use crate::{GenericClient, Result, statement::statements};
 
 statements! {
+    // One branch a class, each in the order of its index: otherwise the planner walks the primary
+    // key, all of it for a session without rows.
     PAGE = "
         select q.session, d.seq, d.recipient, d.at, d.bytes
           from unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::bigint[])
@@ -16,14 +18,27 @@ statements! {
                select x.seq, x.recipient, x.at, x.bytes
                  from ((select seq, recipient, at, bytes
                           from delivery
-                         where recipient = q.session and class <= q.class
-                         order by seq
+                         where recipient = q.session and class = 0
+                         order by recipient, class, seq
                          limit q.rows)
                        union all
                        (select seq, recipient, at, bytes
                           from delivery
-                         where recipient = q.member and class <= q.class and offered = q.session
-                         order by seq
+                         where recipient = q.session and class = 1 and q.class = 1
+                         order by recipient, class, seq
+                         limit q.rows)
+                       union all
+                       (select seq, recipient, at, bytes
+                          from delivery
+                         where recipient = q.member and class = 0 and offered = q.session
+                         order by recipient, class, seq
+                         limit q.rows)
+                       union all
+                       (select seq, recipient, at, bytes
+                          from delivery
+                         where recipient = q.member and class = 1 and q.class = 1
+                           and offered = q.session
+                         order by recipient, class, seq
                          limit q.rows)) x
                 order by x.seq
                 limit q.rows) d
@@ -72,17 +87,18 @@ statements! {
           from message
          where mesh = any($1) and kind = 1 and xid >= $2::text::xid8
            and at > now() - interval '1 day' and seq > $4
-         order by seq
+         -- Not the index on seq: that would walk the whole day.
+         order by seq + 0
          limit $3";
 
     CATCH_UP = "
-        select seq, mesh, message_id, sender, sender_key, target, priority, nonce, ciphertext, kind,
-               at, subtype, xid::text::bigint as xid
+        select seq, at, xid::text::bigint as xid, octet_length(ciphertext) as bytes
           from message
          where mesh = $1 and kind = 1 and xid >= $2::text::xid8
            and at > now() - $3::float8 * interval '1 s'
            and sender <> $4 and target = any($5)
-         order by seq desc
+           and ($7::text is null or not pg_visible_in_snapshot(xid, $7::text::pg_snapshot))
+         order by seq + 0 desc
          limit $6";
 
     CATCH_UP_COUNT = "
@@ -276,29 +292,61 @@ pub async fn log(
     Ok(found.iter().map(body).collect())
 }
 
-/// What a returning session missed: the newest multicasts since its place for these targets, oldest
-/// first, and how many older ones are left out.
+/// Where a session's log starts.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// Multicasts of this transaction and later ones are given.
+    pub place: i64,
+    /// For a session that is given nothing older than its attachment: the snapshot of that.
+    pub snapshot: Option<String>,
+}
+
+/// A multicast that a session has to be given, without its body.
+#[derive(Debug, Clone, Copy)]
+pub struct Missed {
+    /// The message.
+    pub seq: i64,
+    /// When it was stored, which names its partition.
+    pub at: Timestamp,
+    /// The transaction that stored it.
+    pub xid: i64,
+    /// The size of its body.
+    pub bytes: i32,
+}
+
+/// What a session missed: the newest multicasts since its start for these targets, oldest first,
+/// and how many older ones are left out.
 pub async fn catch_up(
     db: &impl GenericClient,
     mesh: i64,
-    place: i64,
+    start: &Start,
     session: i64,
     targets: &[String],
-) -> Result<(Vec<Body>, u64)> {
+) -> Result<(Vec<Missed>, u64)> {
     let catch_up = db.prepare_cached(CATCH_UP).await?;
     let age = limit::CATCH_UP_AGE.as_secs_f64();
-    let place = place.to_string();
+    let place = start.place.to_string();
     let most = i64::try_from(limit::CATCH_UP_MAX + 1).expect("a small constant");
-    let rows = db.query(&catch_up, &[&mesh, &place, &age, &session, &targets, &most]).await?;
-    let mut found: Vec<Body> = rows.iter().map(body).collect();
+    let snapshot = &start.snapshot;
+    let rows =
+        db.query(&catch_up, &[&mesh, &place, &age, &session, &targets, &most, snapshot]).await?;
+    let mut missed: Vec<Missed> = rows
+        .iter()
+        .map(|row| Missed {
+            seq: row.get("seq"),
+            at: row.get("at"),
+            xid: row.get("xid"),
+            bytes: row.get("bytes"),
+        })
+        .collect();
     let mut left_out = 0;
-    if found.len() > limit::CATCH_UP_MAX {
-        found.truncate(limit::CATCH_UP_MAX);
+    if missed.len() > limit::CATCH_UP_MAX {
+        missed.truncate(limit::CATCH_UP_MAX);
         let count = db.prepare_cached(CATCH_UP_COUNT).await?;
         let row = db.query_one(&count, &[&mesh, &place, &age, &session, &targets]).await?;
         left_out = u64::try_from(row.get::<_, i64>("n")).unwrap_or(0);
-        left_out = left_out.saturating_sub(found.len() as u64);
+        left_out = left_out.saturating_sub(missed.len() as u64);
     }
-    found.reverse();
-    Ok((found, left_out))
+    missed.reverse();
+    Ok((missed, left_out))
 }

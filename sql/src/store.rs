@@ -64,10 +64,10 @@ statements! {
         select count(*) as peers
           from presence p
           join session s on s.mailbox = p.session
-         where p.mesh = $1 and p.session <> $2 and s.visible
-           and ($3::text is null or exists (
+         where p.mesh = $1 and s.visible
+           and ($2::text is null or exists (
                    select from jsonb_array_elements(s.groups) g
-                    where g->>'name' = $3 or starts_with(g->>'name', $3 || '/')))";
+                    where g->>'name' = $2 or starts_with(g->>'name', $2 || '/')))";
 
     LOAD = "
         select r.recipient, d.messages, d.bytes
@@ -233,8 +233,8 @@ pub async fn begin(
     })
 }
 
-/// A session that is attached comes first, then the member, then a session that is away: a client
-/// without a session key is addressed by its member's.
+/// A key that is both a session's and its member's (a client without a session key) leads to the
+/// session, unless that is away and another session takes the member's mail.
 fn resolved_target(row: &tokio_postgres::Row) -> Option<Resolved> {
     let session: Option<i64> = row.get("session");
     let member: Option<i64> = row.get("member");
@@ -253,16 +253,11 @@ fn resolved_target(row: &tokio_postgres::Row) -> Option<Resolved> {
     Some(Resolved { mailbox, node })
 }
 
-/// How many visible sessions a multicast finds attached now, its sender left out. `group` is a path;
-/// `None` means everybody.
-pub async fn audience(
-    db: &impl GenericClient,
-    mesh: i64,
-    sender: i64,
-    group: Option<&str>,
-) -> Result<i64> {
+/// How many visible sessions are attached that a multicast is for. `group` is a path; `None` means
+/// everybody.
+pub async fn audience(db: &impl GenericClient, mesh: i64, group: Option<&str>) -> Result<i64> {
     let audience = db.prepare_cached(AUDIENCE).await?;
-    Ok(db.query_one(&audience, &[&mesh, &sender, &group]).await?.get("peers"))
+    Ok(db.query_one(&audience, &[&mesh, &group]).await?.get("peers"))
 }
 
 /// What these mailboxes hold: mailbox, messages, bytes. Counting stops just past the limit.

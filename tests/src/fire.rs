@@ -69,7 +69,7 @@ impl Variant {
         let of = |index: usize| match self {
             Self::Ours => Kind::Ours,
             Self::Old => Kind::Old,
-            _ if index % 2 == 0 => Kind::Ours,
+            _ if index.is_multiple_of(2) => Kind::Ours,
             _ => Kind::Old,
         };
         (0..PEERS).map(of).collect()
@@ -173,7 +173,7 @@ pub async fn run(plan: Plan) -> Report {
     let talking = traffic::start(&peers, &budget, &mut rng);
     let moving =
         (plan.variant == Variant::Moving).then(|| traffic::start_moving(&peers, &place, &mut rng));
-    let faults = faults::make(&mut place, &peers, plan.variant, &budget, &mut rng).await;
+    let faults = faults::make(&mut place, &peers, &record, plan.variant, &budget, &mut rng).await;
     budget.release(1.0);
     for task in talking {
         task.await.expect("traffic does not panic");

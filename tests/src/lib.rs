@@ -9,6 +9,7 @@
 
 pub mod cpu;
 pub mod fire;
+pub mod gate;
 pub mod peer;
 pub mod place;
 pub mod program;

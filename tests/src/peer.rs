@@ -2,12 +2,17 @@
 
 mod old;
 mod ours;
+mod raw;
 
 use std::{path::Path, sync::Arc};
 
 use skein_crypto::{Keypair, Public};
 
-pub use self::{old::Old, ours::Ours};
+pub use self::{
+    old::Old,
+    ours::Ours,
+    raw::{Caps, Raw},
+};
 use crate::record::{Class, Record, To};
 
 /// Which client a peer runs.
@@ -42,7 +47,7 @@ pub struct Identity {
 #[derive(Debug)]
 pub enum Peer {
     /// See [`Kind::Ours`].
-    Ours(Ours),
+    Ours(Box<Ours>),
     /// See [`Kind::Old`].
     Old(Old),
 }
@@ -58,7 +63,7 @@ impl Peer {
         folder: &Path,
     ) -> Self {
         match kind {
-            Kind::Ours => Self::Ours(Ours::start(identity, keys, record, folder)),
+            Kind::Ours => Self::Ours(Box::new(Ours::start(identity, keys, record, folder))),
             Kind::Old => Self::Old(Old::start(identity, keys, record)),
         }
     }

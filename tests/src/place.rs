@@ -106,7 +106,7 @@ impl Place {
             edge.start();
             edges.push(edge);
         }
-        let workers = (0..setup.workers).map(|_| None).collect();
+        let workers = Vec::new();
         let mut place = Self { edges, workers, proxy, server, mesh_id, mesh, through, folder };
         for index in 0..setup.workers {
             place.start_worker(index, None);
@@ -122,6 +122,7 @@ impl Place {
         let mut environment = vec![("DATABASE_URL".to_owned(), self.through.clone())];
         environment.extend(fail.map(|fail| ("SKEIN_FAIL".to_owned(), fail.to_owned())));
         let log = self.folder.path().join(format!("worker-{index}.log"));
+        self.workers.resize_with(self.workers.len().max(index + 1), || None);
         self.workers[index] = Some(Program::start("skein-worker", &log, &environment));
     }
 

@@ -64,9 +64,11 @@ impl Program {
         self.child.kill().await.expect("a child can be killed");
     }
 
-    /// Asks it to end, and waits.
+    /// Asks it to end, unless it has, and waits.
     pub async fn end(mut self) -> ExitStatus {
-        self.signal(Signal::TERM);
+        if self.is_running() {
+            self.signal(Signal::TERM);
+        }
         self.ended_within(END_PATIENCE).await.expect("a program ends when it is asked to")
     }
 

@@ -89,9 +89,11 @@ pub struct Shown {
 pub struct Attachment {
     /// Who.
     pub by: usize,
+    /// To which edge.
+    pub edge: String,
     /// From its `hello_ack`.
     pub from: Instant,
-    /// Until it noticed that the socket was gone.
+    /// Until it noticed that the socket was gone, or the edge was paused.
     pub until: Option<Instant>,
 }
 
@@ -130,10 +132,18 @@ impl Record {
         lock(&self.shown).push(Shown { by, from, number, message_id, at: Instant::now() });
     }
 
-    /// A peer attached.
-    pub fn attached(&self, by: usize) {
-        let from = Instant::now();
-        lock(&self.attachments).push(Attachment { by, from, until: None });
+    /// A peer attached to an edge.
+    pub fn attached(&self, by: usize, edge: &str) {
+        let (from, edge) = (Instant::now(), edge.to_owned());
+        lock(&self.attachments).push(Attachment { by, edge, from, until: None });
+    }
+
+    /// An edge was stopped where it is, for longer than it stays alive: who is attached to it is
+    /// not any more, and will notice later.
+    pub fn paused(&self, edge: &str) {
+        let mut attachments = lock(&self.attachments);
+        let open = attachments.iter_mut().filter(|a| a.edge == edge && a.until.is_none());
+        open.for_each(|a| a.until = Some(Instant::now()));
     }
 
     /// A peer noticed that it is not attached any more.

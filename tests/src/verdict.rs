@@ -293,7 +293,7 @@ mod tests {
         show(&record, 1, 1);
         assert!(is_complete(&record, &KINDS), "it was not attached");
 
-        record.attached(2);
+        record.attached(2, "ws://edge");
         send(&record, To::All, 2);
         show(&record, 1, 2);
 

@@ -5,7 +5,11 @@ use skein_tests::fire::{Plan, Variant, run, seed};
 /// Messages of a run.
 const MESSAGES: u64 = 5000;
 
+/// For test runners that run the tests of a program beside each other.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 async fn holds(variant: Variant) {
+    let _alone = ALONE.lock().await;
     let report = run(Plan { variant, messages: MESSAGES, seed: seed() }).await;
     assert!(report.is_good(), "{report}");
 }

@@ -12,7 +12,7 @@ use skein_wire::presence::{ListPeers, SetSummary};
 use skein_wire::{Code, Priority};
 use tokio::time::timeout;
 
-use crate::edge::{DEADLINE, Edge, attached, config, push, text, until};
+use crate::edge::{DEADLINE, Edge, attached, config, push, settled, text, until};
 
 #[tokio::test]
 async fn a_hello_is_signed_and_proves_its_session() {
@@ -151,13 +151,7 @@ async fn nothing_is_received_while_the_disk_refuses() {
     config.keep = Keep::Disk(blocked.clone());
     let (client, mut pushes, mut peer) = attached(&edge, config).await;
     peer.push("m1", "m1").await;
-    // The answer to a request comes after whatever the push could have caused.
-    let asking = client.clone();
-    let asked = tokio::spawn(async move { asking.request(&ListPeers {}).await });
-    let frame = peer.receive().await;
-    assert_eq!(frame["type"], "list_peers", "m1 must not be received: {frame}");
-    peer.send(json!({"type": "peers_list", "peers": [], "_reqId": frame["_reqId"]})).await;
-    asked.await.unwrap().unwrap();
+    assert_eq!(settled(&client, &mut peer).await, [json!(null); 0]);
 
     drop(peer);
     std::fs::remove_file(&blocked).unwrap();
@@ -172,33 +166,19 @@ async fn nothing_is_received_while_the_disk_refuses() {
 async fn a_consumer_that_is_behind_holds_received_back_until_it_catches_up() {
     let edge = Edge::start().await;
     let (client, mut pushes, mut peer) = attached(&edge, config(&[&edge])).await;
-    // One frame each, so that the client cannot have said `received` for all at once before.
     let count = PUSHES_MAX + 10;
     for n in 0..count {
         peer.push(&format!("m{n}"), "x").await;
     }
-    let asked = tokio::spawn(async move {
-        let answer = client.request(&ListPeers {}).await;
-        (client, answer)
-    });
-    let mut ids = Vec::new();
-    loop {
-        let frame = peer.receive().await;
-        if frame["type"] == "list_peers" {
-            peer.send(json!({"type": "peers_list", "peers": [], "_reqId": frame["_reqId"]})).await;
-            break;
-        }
-        ids.extend(frame["messageIds"].as_array().unwrap().clone());
-    }
-    let (_client, answer) = asked.await.unwrap();
-    answer.unwrap();
-    assert!(ids.len() < count, "some must be held back");
+    let said = settled(&client, &mut peer).await;
+    let ids: usize = said.iter().map(|f| f["messageIds"].as_array().unwrap().len()).sum();
+    assert!(ids < count, "some must be held back");
 
     for _ in 0..count {
         text(&mut pushes).await;
     }
 
-    assert_eq!(ids.len() + peer.received(count - ids.len()).await.len(), count);
+    assert_eq!(peer.received(count - ids).await.len(), count - ids);
 }
 
 #[tokio::test]
@@ -270,6 +250,20 @@ async fn a_client_that_its_own_late_hello_replaced_comes_back() {
     edge.attached().await.close(4409).await;
 
     let _peer = edge.attached().await;
+    client.ready(DEADLINE).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_moved_on_before_its_hello_was_answered_is_not_replaced_by_it() {
+    let (first, second) = (Edge::start().await, Edge::start().await);
+    let (client, _pushes) = Client::start(config(&[&first]));
+    let _unanswered = first.greeted().await;
+    client.move_to(&second.url);
+
+    second.attached().await.close(4409).await;
+
+    let mut back = first.greeted().await;
+    back.acknowledge(&[]).await;
     client.ready(DEADLINE).await.unwrap();
 }
 

@@ -7,6 +7,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use skein::client::{Client, Config, Incoming, Pushes};
 use skein_crypto::{Keypair, plain};
+use skein_wire::presence::ListPeers;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
@@ -115,6 +116,31 @@ impl Peer {
         let frame = CloseFrame { code: code.into(), reason: "".into() };
         self.socket.close(Some(frame)).await.unwrap();
     }
+}
+
+/// Has the client ask twice, and returns what else it said until then.
+///
+/// What it was sent before is handled when the first answer came, and what it says to that is said
+/// before it asks again.
+pub async fn settled(client: &Client, peer: &mut Peer) -> Vec<Value> {
+    let mut said = Vec::new();
+    for _ in 0..2 {
+        let answer = async {
+            loop {
+                let frame = peer.receive().await;
+                if frame["type"] != "list_peers" {
+                    said.push(frame);
+                    continue;
+                }
+                let req_id = &frame["_reqId"];
+                peer.send(json!({"type": "peers_list", "peers": [], "_reqId": req_id})).await;
+                return;
+            }
+        };
+        let (asked, ()) = tokio::join!(client.request(&ListPeers {}), answer);
+        asked.unwrap();
+    }
+    said
 }
 
 /// A push frame of a multicast.

@@ -26,7 +26,11 @@ async fn set_status(ctx: &Context<'_>, call: &SetStatus) -> Result<()> {
     let session = ctx.session;
     let (mailbox, no) = (session.mailbox, session.attach_no);
     ctx.current(sessions::set_status(&db, mailbox, no, call.status).await?)?;
-    session.live().status = call.status;
+    {
+        let mut live = session.live();
+        live.status = call.status;
+        live.status_changes += 1;
+    }
     if call.status == Status::Idle {
         // What was held is released at once.
         ctx.node.wake(session.mailbox);

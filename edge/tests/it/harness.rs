@@ -94,10 +94,6 @@ impl TestEdge {
             running.await.unwrap();
         }
     }
-
-    pub fn http(&self, path: &str) -> String {
-        format!("http://127.0.0.1:{}{path}", self.port)
-    }
 }
 
 impl TestMesh {

@@ -7,7 +7,7 @@ use tokio::time::{sleep, timeout};
 use tokio_postgres::Client;
 
 use super::{KILLS, Variant, traffic::Budget};
-use crate::{peer::Peer, place::Place, proxy::Moment};
+use crate::{peer::Peer, place::Place, proxy::Moment, record::Record};
 
 /// Between two faults, in milliseconds.
 const PAUSE_MS: std::ops::Range<u64> = 300..1500;
@@ -66,6 +66,7 @@ impl Faults {
 pub async fn make(
     place: &mut Place,
     peers: &[Peer],
+    record: &Record,
     variant: Variant,
     budget: &Budget,
     rng: &mut StdRng,
@@ -82,6 +83,7 @@ pub async fn make(
             let edge = rng.random_range(0..place.edges.len());
             let node = node_of(place, edge).await;
             place.edges[edge].pause();
+            record.paused(&place.edges[edge].url());
             paused = Some((edge, node, Instant::now()));
         }
         if n == 3 || (n == 6 && faults.cuts == 0) {

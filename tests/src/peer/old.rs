@@ -129,17 +129,14 @@ impl Task {
             let edge = self.next_edge.take().unwrap_or_else(|| {
                 self.identity.edges.choose(&mut rand::rng()).expect("there is an edge").clone()
             });
-            match timeout(HELLO_PATIENCE, self.attach(&edge)).await {
-                Ok(Some(socket)) => {
-                    pause = PAUSE_FIRST;
-                    self.serve(socket).await;
-                    self.record.detached(self.identity.index);
-                    // What was written and not acknowledged is forgotten, as the old client does.
-                    for (_, send) in self.unacked.drain() {
-                        self.record.ended(send.sent, End::Unknown);
-                    }
+            if let Ok(Some(socket)) = timeout(HELLO_PATIENCE, self.attach(&edge)).await {
+                pause = PAUSE_FIRST;
+                self.serve(socket).await;
+                self.record.detached(self.identity.index);
+                // What was written and not acknowledged is forgotten, as the old client does.
+                for (_, send) in self.unacked.drain() {
+                    self.record.ended(send.sent, End::Unknown);
                 }
-                Ok(None) | Err(_) => (),
             }
             if self.next_edge.is_none() {
                 sleep(pause).await;
@@ -155,7 +152,7 @@ impl Task {
             let frame = next(&mut socket).await?;
             match frame["type"].as_str() {
                 Some("hello_ack") => {
-                    self.record.attached(self.identity.index);
+                    self.record.attached(self.identity.index, edge);
                     return Some(socket);
                 }
                 // A push may come before it.

@@ -132,8 +132,8 @@ async fn read(mut pushes: Pushes, by: usize, record: Arc<Record>) {
                     record.odd(format!("peer {by} has a conflict: {message:?}"));
                 }
             }
-            Incoming::Connected { ack, .. } => {
-                record.attached(by);
+            Incoming::Connected { edge, ack } => {
+                record.attached(by, &edge);
                 if let Some(n) = ack.left_out {
                     record.odd(format!("peer {by} was told that {n} multicasts were left out"));
                 }
