@@ -62,6 +62,15 @@ impl Rest {
         self.answer(self.send(Method::GET, path, Vec::new()).await?).await
     }
 
+    /// Reads a page of text.
+    pub async fn text(&self, path: &str) -> Result<String> {
+        let response = self.send(Method::GET, path, Vec::new()).await?;
+        if !response.status().is_success() {
+            return Err(refusal(response).await);
+        }
+        response.text().await.map_err(|error| Error::NotConnected(chain(&error)))
+    }
+
     /// Makes something.
     pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
         let body = serde_json::to_vec(body).expect("REST objects have string keys only");

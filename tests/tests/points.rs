@@ -170,6 +170,22 @@ async fn what_follows_from_the_next_edge_waits_for_what_was_never_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_lost_notification_announced_is_found() {
+    let place = place(2, Vec::new()).await;
+    let mut ann = Raw::attach(&place.enrol(0, 0).await, Caps::Ours).await;
+    let mut bob = Raw::attach(&place.enrol(1, 1).await, Caps::Ours).await;
+    place.proxy.deafen();
+
+    ann.tell("1", &bob.key(), "to bob").await;
+    let direct = bob.message().await.0;
+    ann.tell("2", "*", "to all").await;
+
+    assert_eq!((direct.as_str(), bob.message().await.0.as_str()), ("to bob", "to all"));
+    assert!(place.proxy.swallowed() > 0, "it was announced");
+    place.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_edge_that_was_told_and_died_before_pushing_loses_nothing() {
     // The first page is the one of attaching.
     let mut place = place(2, vec![(1, "push.before=kill@2".into())]).await;

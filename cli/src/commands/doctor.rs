@@ -13,6 +13,11 @@ use crate::home::{Lifetime, Membership};
 use crate::rest::{Rest, Signer, http_of};
 use crate::{Error, Result};
 
+/// An older snapshot is warned of, in seconds.
+const SNAPSHOT_MAX_S: f64 = 300.0;
+/// A longer `autovacuum_naptime` is named, in seconds.
+const NAPTIME_MAX_S: f64 = 5.0;
+
 /// Nothing to choose.
 #[derive(Debug, clap::Args)]
 pub struct Args {}
@@ -102,6 +107,7 @@ async fn mesh(context: &Context, membership: &Membership, checks: &mut Vec<Check
     for edge in &membership.edges {
         checks.push(health(slug, edge).await);
     }
+    checks.extend(database(membership).await);
     let attached = match attach::start(context, membership, Lifetime::Short) {
         Ok(attached) => attached,
         Err(error) => {
@@ -127,6 +133,39 @@ async fn mesh(context: &Context, membership: &Membership, checks: &mut Vec<Check
     });
 }
 
+/// How the database is, as an edge measures it: what slows delivery down without failing.
+async fn database(membership: &Membership) -> Option<Check> {
+    let bases = membership.edges.iter().filter_map(|edge| http_of(edge)).collect();
+    let page = Rest::new(bases, Signer::Nobody).ok()?.text("/metrics").await.ok()?;
+    let measured = |name: &str| {
+        let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.and_then(|value| value.parse::<f64>().ok())
+    };
+    Some(judge(
+        &membership.slug,
+        measured("skein_oldest_snapshot_seconds")?,
+        measured("skein_autovacuum_naptime_seconds")?,
+    ))
+}
+
+/// A snapshot that old widens every look for undelivered messages and stops vacuum; a vacuum that
+/// looks rarely lets the table of deliveries grow.
+fn judge(slug: &str, snapshot_s: f64, naptime_s: f64) -> Check {
+    let name = format!("{slug}: database");
+    if snapshot_s > SNAPSHOT_MAX_S {
+        let detail = format!("its oldest snapshot is {snapshot_s:.0} s old");
+        let hint = "end the transaction that was left open; pg_stat_activity names it";
+        return Check::bad(name, detail, hint);
+    }
+    let mut check = Check::good(name, format!("oldest snapshot {snapshot_s:.0} s"));
+    if naptime_s > NAPTIME_MAX_S {
+        check.detail += &format!(", autovacuum_naptime {naptime_s:.0} s");
+        let hint = format!("set autovacuum_naptime to {NAPTIME_MAX_S:.0} s or less");
+        check.hint = Some(hint);
+    }
+    check
+}
+
 async fn health(slug: &str, edge: &str) -> Check {
     let name = format!("{slug}: {edge}");
     let Some(base) = http_of(edge) else {
@@ -148,5 +187,18 @@ async fn health(slug: &str, edge: &str) -> Check {
             let hint = "other edges are used meanwhile, if there are any";
             Check::bad(name, error.to_string(), hint)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::judge;
+
+    #[test]
+    fn an_old_snapshot_is_a_fault_and_a_long_naptime_is_named() {
+        assert!(judge("m", 12.0, 5.0).ok && judge("m", 12.0, 5.0).hint.is_none());
+        assert!(!judge("m", 301.0, 5.0).ok);
+        let lazy = judge("m", 0.0, 60.0);
+        assert!(lazy.ok && lazy.detail.contains("60 s") && lazy.hint.is_some());
     }
 }

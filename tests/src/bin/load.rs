@@ -104,7 +104,8 @@ async fn main() {
         "fsync": "on", "debugBuild": cfg!(debug_assertions),
     });
     println!("{report:#}");
-    std::process::exit(0);
+    drop(latencies);
+    place.stop().await;
 }
 
 /// Connects and says hello as a client of ours.
