@@ -6,6 +6,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    ops::Deref,
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicUsize, Ordering},
@@ -25,9 +26,9 @@ const RECENT_MAX: usize = 2048;
 /// Bytes that may wait for the socket before pages wait in the table instead.
 const UNWRITTEN_BYTES_AIM: usize = 4 * 1024 * 1024;
 
-/// One attachment of a session.
+/// Who a session is, for as long as it is attached.
 #[derive(Debug)]
-pub struct Session {
+pub struct Identity {
     /// The session's mailbox.
     pub mailbox: i64,
     /// Which attachment of the session this is.
@@ -46,13 +47,26 @@ pub struct Session {
     pub name: String,
     /// What the client understands.
     pub caps: Caps,
-    /// What changes while it is attached.
+}
+
+/// One attachment of a session.
+#[derive(Debug)]
+pub struct Session {
+    identity: Identity,
     live: Mutex<Live>,
     window: Mutex<Window>,
     /// The way to its socket.
     pub out: Outbox,
     /// Sends that are with the writer.
     pub pending: Pending,
+}
+
+impl Deref for Session {
+    type Target = Identity;
+
+    fn deref(&self) -> &Identity {
+        &self.identity
+    }
 }
 
 /// What changes while a session is attached.
@@ -68,42 +82,11 @@ pub struct Live {
     pub status_changes: u64,
 }
 
-/// What a session is made of.
-#[derive(Debug)]
-pub struct Identity {
-    /// See [`Session::mailbox`].
-    pub mailbox: i64,
-    /// See [`Session::attach_no`].
-    pub attach_no: i64,
-    /// See [`Session::mesh`].
-    pub mesh: i64,
-    /// See [`Session::mesh_id`].
-    pub mesh_id: Arc<str>,
-    /// See [`Session::member`].
-    pub member: i64,
-    /// See [`Session::key`].
-    pub key: String,
-    /// See [`Session::presence_id`].
-    pub presence_id: String,
-    /// See [`Session::name`].
-    pub name: String,
-    /// See [`Session::caps`].
-    pub caps: Caps,
-}
-
 impl Session {
     /// A new attachment with nothing pushed; its log starts at `place`.
-    pub fn new(id: Identity, live: Live, place: u64, out: Outbox) -> Self {
+    pub fn new(identity: Identity, live: Live, place: u64, out: Outbox) -> Self {
         Self {
-            mailbox: id.mailbox,
-            attach_no: id.attach_no,
-            mesh: id.mesh,
-            mesh_id: id.mesh_id,
-            member: id.member,
-            key: id.key,
-            presence_id: id.presence_id,
-            name: id.name,
-            caps: id.caps,
+            identity,
             live: Mutex::new(live),
             window: Mutex::new(Window::new(place)),
             out,
