@@ -357,13 +357,22 @@ impl Intake {
     /// Makes the arrived sessions live: reads what they missed, acknowledges, and pushes.
     async fn admit(&mut self) -> Result<(), Error> {
         fail::point("attach.before_read").await;
-        // Of a snapshot before those that read what was missed.
-        let horizon = serve::horizon(&self.pool.get().await?).await?;
+        let db = self.pool.get().await?;
+        // What is in the log of a mesh that is new here came before its first session: a look must
+        // not bring it behind what comes next.
+        let mut meshes: Vec<i64> = self.arrived.iter().map(|a| a.session.mesh).collect();
+        meshes.retain(|mesh| !self.by_mesh.contains_key(mesh));
+        meshes.sort_unstable();
+        meshes.dedup();
+        if !meshes.is_empty() {
+            self.log.read(&db, &meshes, self.since, &self.by_mesh).await?;
+        }
+        // Of a snapshot before those that read what was missed, and no later than looks are sure of.
+        let horizon = serve::horizon(&db).await?.min(self.since);
         let horizon = u64::try_from(horizon).unwrap_or(0);
         while let Some(arrived) = self.arrived.last() {
             let session = arrived.session.clone();
             let missed = if session.live().visible {
-                let db = self.pool.get().await?;
                 let targets = session.log_targets();
                 let (mesh, mailbox) = (session.mesh, session.mailbox);
                 serve::catch_up(&db, mesh, &arrived.start, mailbox, &targets).await?

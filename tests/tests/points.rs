@@ -33,6 +33,12 @@ async fn place(edges: usize, fail: Vec<(usize, String)>) -> Place {
 async fn away(place: &Place, index: usize, edge: usize) -> Identity {
     let identity = place.enrol(index, edge).await;
     drop(Raw::attach(&identity, Caps::Ours).await);
+    gone(place, &identity).await;
+    identity
+}
+
+/// Waits until a peer that left is attached nowhere.
+async fn gone(place: &Place, identity: &Identity) {
     let key = identity.session.public.hex();
     let attached = format!(
         "select count(*) from presence p join session s on s.mailbox = p.session
@@ -41,7 +47,6 @@ async fn away(place: &Place, index: usize, edge: usize) -> Identity {
     while place.count(&attached).await > 0 {
         sleep(Duration::from_millis(10)).await;
     }
-    identity
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -402,9 +407,7 @@ async fn what_is_pushed_as_announced_comes_once_and_in_order() {
     let kinds = [Kind::Ours; 4];
     let place = place(2, Vec::new()).await;
     let (peers, record) = clients(&place, kinds.len()).await;
-    // As if everybody had been here for a while: nothing is fresh any more.
-    let age = "update presence set attached_at = attached_at - interval '5 minutes'";
-    place.db().await.execute(age, &[]).await.unwrap();
+    age(&place).await;
 
     let talk = |me: usize| {
         let peers = &peers;
@@ -425,4 +428,31 @@ async fn what_is_pushed_as_announced_comes_once_and_in_order() {
     assert!(verdict.is_good(), "{:?}", verdict.findings);
     drop(peers);
     place.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn multicasts_of_before_an_old_peer_came_do_not_come_behind_later_ones() {
+    let place = place(2, Vec::new()).await;
+    let mut ann = Raw::attach(&place.enrol(0, 0).await, Caps::Ours).await;
+    let bob = place.enrol(1, 1).await;
+    let mut first = Raw::attach(&bob, Caps::Old).await;
+    ann.tell("0", "*", "so that the edge knows the writer").await;
+    first.message().await;
+    drop(first);
+    gone(&place, &bob).await;
+    age(&place).await;
+
+    ann.tell("1", "*", "before").await;
+    let mut bob = Raw::attach(&bob, Caps::Old).await;
+    ann.tell("2", "*", "after").await;
+
+    let came = bob.texts_within(Duration::from_secs(5)).await;
+    assert_eq!(came.last().map(String::as_str), Some("after"), "{came:?}");
+    place.stop().await;
+}
+
+/// As if everybody had been here for a while: nothing that they send is fresh.
+async fn age(place: &Place) {
+    let age = "update presence set attached_at = attached_at - interval '5 minutes'";
+    place.db().await.execute(age, &[]).await.expect("the database serves");
 }

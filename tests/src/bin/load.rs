@@ -89,13 +89,16 @@ async fn main() {
     let us = |after: Duration, before: Duration| {
         (after.saturating_sub(before)).as_secs_f64() * 1e6 / n_messages as f64
     };
-    let latencies = count.latencies_us.lock().expect("nothing panics while it counts");
+    let quantile_ms = |quantile| {
+        let latencies = count.latencies_us.lock().expect("nothing panics while it counts");
+        latencies.value_at_quantile(quantile) as f64 / 1e3
+    };
     let report = json!({
         "what": "direct", "pairs": settings.pairs, "window": settings.window,
         "bytes": BODY_BYTES, "seconds": took.as_secs_f64(), "messages": n_messages,
         "messagesPerSecond": n_messages as f64 / took.as_secs_f64(),
-        "p50Ms": latencies.value_at_quantile(0.5) as f64 / 1e3,
-        "p99Ms": latencies.value_at_quantile(0.99) as f64 / 1e3,
+        "p50Ms": quantile_ms(0.5),
+        "p99Ms": quantile_ms(0.99),
         "postgresCpuUs": us(spent(&[postgres]), before.0),
         "edgesCpuUs": us(spent(&edges), before.1),
         // The tree of this program holds the edges and PostgreSQL's guard, not PostgreSQL.
@@ -104,7 +107,6 @@ async fn main() {
         "fsync": "on", "debugBuild": cfg!(debug_assertions),
     });
     println!("{report:#}");
-    drop(latencies);
     place.stop().await;
 }
 

@@ -94,13 +94,16 @@ pub async fn make(
             faults.restarts += usize::from(restart(place, rng).await);
         }
         if n == 2 || n == 7 {
-            let away = &peers[rng.random_range(0..peers.len())];
+            let ours: Vec<&Peer> = peers.iter().filter(|p| matches!(p, Peer::Ours(_))).collect();
+            let away = ours.choose(rng);
             let away_for = Duration::from_millis(rng.random_range(LEAVE_MS));
             let kill = kill(place, paused.map(|p| p.0), || budget.release(share), rng);
             let (kill, ()) = tokio::join!(kill, async {
-                away.leave().await;
-                sleep(away_for).await;
-                away.come_back().await;
+                if let Some(away) = away {
+                    away.leave().await;
+                    sleep(away_for).await;
+                    away.come_back().await;
+                }
             });
             faults.kills += usize::from(kill);
             continue;
