@@ -20,7 +20,7 @@ use crate::{
     measure,
     note::{Logged, Note, Rows, Told},
     push,
-    session::{Out, Session},
+    session::{Out, Session, Snapshot},
     teller::{Permit, Tell},
 };
 
@@ -195,7 +195,11 @@ impl Intake {
             }
             In::Own(direct, log, _permit) => self.announced(direct, log),
             In::Note(note) => self.note(note),
-            In::Gap => self.look_due = true,
+            In::Gap => {
+                // After a crash of the database the numbers of a snapshot may be given again.
+                self.sessions.values().for_each(|s| s.window().begin_after(None));
+                self.look_due = true;
+            }
             In::Wake(session) => {
                 if let Some(session) = self.sessions.get(&session) {
                     session.window().woken = false;
@@ -384,6 +388,8 @@ impl Intake {
             arrived.ack.left_out = (left_out > 0).then_some(left_out);
             session.out.send(Out::Frame(skein_wire::encode(&arrived.ack, None)));
             self.insert(&session);
+            let snapshot = arrived.start.snapshot.as_deref().and_then(Snapshot::read);
+            session.window().begin_after(snapshot);
             Log::catch_up(&session, &missed, horizon);
             self.dirty.insert(session.mailbox);
             if session.caps.inbox {

@@ -126,7 +126,7 @@ impl Log {
         let mut frames: [Option<String>; 2] = [None, None];
         for session in sessions.iter().filter(|s| s.hears(target, sender)) {
             let mut window = session.window();
-            if window.caught_up.contains(&seq) {
+            if window.caught_up.contains(&seq) || window.began_after(xid_of(xid)) {
                 continue;
             }
             if !window.skipped.is_empty() || window.room() == 0 || session.out.is_full() {

@@ -11,6 +11,7 @@ use std::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use jiff::Timestamp;
@@ -195,6 +196,8 @@ pub struct Window {
     kept: u64,
     /// Whether a multicast was pushed since the place was last written.
     log_moved: bool,
+    /// For a session that is given nothing older than its attachment: the snapshot of that.
+    attached_in: Option<Snapshot>,
     /// When the window last got smaller, or was empty.
     moved_at: Instant,
     /// Whether the intake has been asked to look for more.
@@ -217,6 +220,7 @@ impl Window {
             horizon: place,
             kept: place,
             log_moved: false,
+            attached_in: None,
             moved_at: Instant::now(),
             woken: false,
         }
@@ -325,6 +329,17 @@ impl Window {
         unsettled.chain(skipped).fold(self.horizon, u64::min).max(self.kept)
     }
 
+    /// Says that the session is given nothing that this snapshot saw.
+    pub fn begin_after(&mut self, snapshot: Option<Snapshot>) {
+        self.attached_in = snapshot;
+    }
+
+    /// Whether what this transaction stored came before the session. A node may hear of it later
+    /// than of what came next; pushed then, it would be out of order.
+    pub fn began_after(&self, xid: u64) -> bool {
+        self.attached_in.as_ref().is_some_and(|snapshot| snapshot.sees(xid))
+    }
+
     /// Everything visible before `horizon` was pushed or skipped.
     pub fn advance(&mut self, horizon: u64) {
         self.horizon = self.horizon.max(horizon);
@@ -339,6 +354,34 @@ impl Window {
         self.kept = place;
         self.log_moved = self.pushed.values().any(|p| matches!(p.what, What::Multicast(_)));
         Some(place)
+    }
+}
+
+/// A snapshot of PostgreSQL's, as `pg_current_snapshot()` writes it: `xmin:xmax:xip,xip`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    xmax: u64,
+    in_progress: Vec<u64>,
+    read_at: Instant,
+}
+
+impl Snapshot {
+    /// How long a snapshot is held to: whatever it saw is heard of by then, and after a crash of
+    /// the database its numbers may be given again.
+    const HELD: Duration = Duration::from_secs(30);
+
+    /// Reads a snapshot that was taken just now.
+    pub fn read(text: &str) -> Option<Self> {
+        let mut parts = text.split(':');
+        let (_xmin, xmax, list) = (parts.next()?, parts.next()?, parts.next()?);
+        let numbers = list.split(',').filter(|number| !number.is_empty());
+        let in_progress = numbers.map(|number| number.parse().ok()).collect::<Option<_>>()?;
+        Some(Self { xmax: xmax.parse().ok()?, in_progress, read_at: Instant::now() })
+    }
+
+    /// Whether it saw what this transaction did.
+    fn sees(&self, xid: u64) -> bool {
+        xid < self.xmax && !self.in_progress.contains(&xid) && self.read_at.elapsed() < Self::HELD
     }
 }
 
@@ -498,6 +541,15 @@ mod tests {
 
         assert_eq!(window.settle_ids([100].into_iter()), [(10, 1), (11, 1)]);
         assert!(!window.is_stuck() && window.room() == limit::WINDOW_MAX);
+    }
+
+    #[test]
+    fn a_snapshot_sees_what_had_ended_when_it_was_taken() {
+        let snapshot = Snapshot::read("10:14:10,12").unwrap();
+        let seen: Vec<u64> = (8..16).filter(|xid| snapshot.sees(*xid)).collect();
+        assert_eq!(seen, [8, 9, 11, 13]);
+        assert!(Snapshot::read("10:14:").unwrap().sees(10));
+        assert_eq!(Snapshot::read("nonsense"), None);
     }
 
     #[test]

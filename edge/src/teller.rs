@@ -89,6 +89,8 @@ impl Teller {
                 if pause::database(&self.pool).await.is_err() {
                     return;
                 }
+                // Before anything newer: it may have been a crash.
+                let _ = self.intake.send(In::Gap);
             }
         }
     }
