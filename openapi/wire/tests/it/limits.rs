@@ -28,6 +28,12 @@ impl Figure for u32 {
     }
 }
 
+impl Figure for u64 {
+    fn figure(self) -> u128 {
+        self.into()
+    }
+}
+
 impl Figure for i64 {
     fn figure(self) -> u128 {
         self.try_into().unwrap()
