@@ -3,7 +3,7 @@
 //!
 //! A run is void unless it had what it is about: ten edges killed with unsettled rows at that
 //! moment, one immediate restart of the database with a commit in flight, one cut listener. That
-//! check looks at the tables; the [`verdict`](crate::verdict) does not.
+//! check looks at the tables; the [`verdict`] does not.
 
 mod faults;
 mod traffic;
