@@ -9,7 +9,7 @@ use std::{
     ops::Deref,
     sync::{
         Arc, Mutex, MutexGuard,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -60,6 +60,9 @@ pub struct Session {
     pub out: Outbox,
     /// Sends that are with the writer.
     pub pending: Pending,
+    /// Whether a send of this attachment was skipped: then the later ones are too, or they would
+    /// be stored before what is repeated elsewhere.
+    pub skipped: AtomicBool,
 }
 
 impl Deref for Session {
@@ -92,6 +95,7 @@ impl Session {
             window: Mutex::new(Window::new(place)),
             out,
             pending: Pending::default(),
+            skipped: AtomicBool::new(false),
         }
     }
 

@@ -7,7 +7,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -245,6 +245,7 @@ impl Writer {
         for (i, item) in batch.iter().enumerate() {
             let session = &item.session;
             let verdict = match begun.senders.get(&session.mailbox) {
+                _ if session.skipped.load(Ordering::Relaxed) => Verdict::Skip,
                 Some((no, _)) if *no == session.attach_no => {
                     match self.known(item, begun, batch, &seen, &verdicts, resolved(item)) {
                         Some(verdict) => verdict,
@@ -264,6 +265,9 @@ impl Writer {
                     Verdict::Skip
                 }
             };
+            if matches!(verdict, Verdict::Skip) {
+                session.skipped.store(true, Ordering::Relaxed);
+            }
             if item.body_hash.is_some() {
                 seen.entry(item.message_id).or_insert(i);
             }
