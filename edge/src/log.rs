@@ -14,6 +14,7 @@ use skein_sql::{Error, GenericClient, serve};
 use skein_wire::limit;
 
 use crate::{
+    measure,
     note::{Inline, Logged},
     push,
     session::{Out, Session, Skipped, What},
@@ -124,6 +125,7 @@ impl Log {
         let Some(sessions) = by_mesh.get(&mesh) else { return };
         // One text for those of ours, one for others.
         let mut frames: [Option<String>; 2] = [None, None];
+        let mut n_sockets = 0;
         for session in sessions.iter().filter(|s| s.hears(target, sender)) {
             let mut window = session.window();
             if window.caught_up.contains(&seq) || window.began_after(xid_of(xid)) {
@@ -142,7 +144,9 @@ impl Log {
                 .get_or_insert_with(|| push::frame(session, inline, subtype.clone(), Some(target)))
                 .clone();
             session.out.send(Out::Push(text, window.last()));
+            n_sockets += 1;
         }
+        measure::fanned_out(n_sockets);
     }
 
     /// Notes what a session missed, oldest first, to be pushed from its page: everything visible

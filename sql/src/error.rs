@@ -65,11 +65,6 @@ impl Error {
         })
     }
 
-    /// Whether a unique constraint was in the way.
-    pub fn is_conflict(&self) -> bool {
-        self.state() == Some(&SqlState::UNIQUE_VIOLATION)
-    }
-
     /// Whether the node that asked is no longer alive, so that it gets no connection any more.
     pub fn is_fenced(&self) -> bool {
         match self {

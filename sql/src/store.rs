@@ -405,13 +405,6 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// Ends a transaction that is not wanted.
-pub async fn roll_back(db: &Db) -> Result<()> {
-    let rollback = db.prepare_cached("rollback").await?;
-    db.execute(&rollback, &[]).await?;
-    Ok(())
-}
-
 /// What became of a batch whose COMMIT was not answered: `Some(true)` committed, `Some(false)` not,
 /// `None` still going on.
 ///
