@@ -335,7 +335,7 @@ impl Greeter {
         let returns = caps.ack && !attached.is_new;
         let start = serve::Start {
             place: if returns { attached.log_place } else { attached.xmin },
-            snapshot: (!returns).then_some(attached.snapshot),
+            snapshot: (!returns).then_some((attached.snapshot, attached.at)),
         };
         let arrived = Arrived { session: session.clone(), ack, start, ready: live };
         let _ = self.intake.send(In::Attach(Box::new(arrived)));

@@ -195,11 +195,7 @@ impl Intake {
             }
             In::Own(direct, log, _permit) => self.announced(direct, log),
             In::Note(note) => self.note(note),
-            In::Gap => {
-                // After a crash of the database the numbers of a snapshot may be given again.
-                self.sessions.values().for_each(|s| s.window().begin_after(None));
-                self.look_due = true;
-            }
+            In::Gap => self.look_due = true,
             In::Wake(session) => {
                 if let Some(session) = self.sessions.get(&session) {
                     session.window().woken = false;
@@ -388,7 +384,8 @@ impl Intake {
             arrived.ack.left_out = (left_out > 0).then_some(left_out);
             session.out.send(Out::Frame(skein_wire::encode(&arrived.ack, None)));
             self.insert(&session);
-            let snapshot = arrived.start.snapshot.as_deref().and_then(Snapshot::read);
+            let start = &arrived.start;
+            let snapshot = start.snapshot.as_ref().and_then(|(text, at)| Snapshot::read(text, *at));
             session.window().begin_after(snapshot);
             Log::catch_up(&session, &missed, horizon);
             self.dirty.insert(session.mailbox);

@@ -128,7 +128,7 @@ impl Log {
         let mut n_sockets = 0;
         for session in sessions.iter().filter(|s| s.hears(target, sender)) {
             let mut window = session.window();
-            if window.caught_up.contains(&seq) || window.began_after(xid_of(xid)) {
+            if window.caught_up.contains(&seq) || window.began_after(xid_of(xid), inline.at()) {
                 continue;
             }
             if !window.skipped.is_empty() || window.room() == 0 || session.out.is_full() {

@@ -11,7 +11,6 @@ use std::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 
 use jiff::Timestamp;
@@ -338,10 +337,10 @@ impl Window {
         self.attached_in = snapshot;
     }
 
-    /// Whether what this transaction stored came before the session. A node may hear of it later
-    /// than of what came next; pushed then, it would be out of order.
-    pub fn began_after(&self, xid: u64) -> bool {
-        self.attached_in.as_ref().is_some_and(|snapshot| snapshot.sees(xid))
+    /// Whether what this transaction stored at `at` came before the session. A node may hear of it
+    /// later than of what came next; pushed then, it would be out of order.
+    pub fn began_after(&self, xid: u64, at: Timestamp) -> bool {
+        self.attached_in.as_ref().is_some_and(|snapshot| snapshot.sees(xid, at))
     }
 
     /// Everything visible before `horizon` was pushed or skipped.
@@ -366,26 +365,23 @@ impl Window {
 pub struct Snapshot {
     xmax: u64,
     in_progress: Vec<u64>,
-    read_at: Instant,
+    taken_at: Timestamp,
 }
 
 impl Snapshot {
-    /// How long a snapshot is held to: whatever it saw is heard of by then, and after a crash of
-    /// the database its numbers may be given again.
-    const HELD: Duration = Duration::from_secs(30);
-
-    /// Reads a snapshot that was taken just now.
-    pub fn read(text: &str) -> Option<Self> {
+    /// Reads a snapshot that was taken no later than `taken_at`, by the database's clock.
+    pub fn read(text: &str, taken_at: Timestamp) -> Option<Self> {
         let mut parts = text.split(':');
         let (_xmin, xmax, list) = (parts.next()?, parts.next()?, parts.next()?);
         let numbers = list.split(',').filter(|number| !number.is_empty());
         let in_progress = numbers.map(|number| number.parse().ok()).collect::<Option<_>>()?;
-        Some(Self { xmax: xmax.parse().ok()?, in_progress, read_at: Instant::now() })
+        Some(Self { xmax: xmax.parse().ok()?, in_progress, taken_at })
     }
 
-    /// Whether it saw what this transaction did.
-    fn sees(&self, xid: u64) -> bool {
-        xid < self.xmax && !self.in_progress.contains(&xid) && self.read_at.elapsed() < Self::HELD
+    /// Whether it saw what this transaction stored at `at`. The time tells a transaction from an
+    /// older one of the same number, which a crash of the database took back.
+    fn sees(&self, xid: u64, at: Timestamp) -> bool {
+        xid < self.xmax && !self.in_progress.contains(&xid) && at <= self.taken_at
     }
 }
 
@@ -549,11 +545,13 @@ mod tests {
 
     #[test]
     fn a_snapshot_sees_what_had_ended_when_it_was_taken() {
-        let snapshot = Snapshot::read("10:14:10,12").unwrap();
-        let seen: Vec<u64> = (8..16).filter(|xid| snapshot.sees(*xid)).collect();
+        let (then, later) = (Timestamp::UNIX_EPOCH, Timestamp::MAX);
+        let snapshot = Snapshot::read("10:14:10,12", then).unwrap();
+        let seen: Vec<u64> = (8..16).filter(|xid| snapshot.sees(*xid, then)).collect();
         assert_eq!(seen, [8, 9, 11, 13]);
-        assert!(Snapshot::read("10:14:").unwrap().sees(10));
-        assert_eq!(Snapshot::read("nonsense"), None);
+        assert!(Snapshot::read("10:14:", then).unwrap().sees(10, then));
+        assert!(!snapshot.sees(8, later), "the number was given again");
+        assert_eq!(Snapshot::read("nonsense", then), None);
     }
 
     #[test]

@@ -267,8 +267,9 @@ impl Writer {
             };
             if matches!(verdict, Verdict::Skip) {
                 session.skipped.store(true, Ordering::Relaxed);
-            }
-            if item.body_hash.is_some() {
+            } else if item.body_hash.is_some() {
+                // Not those that are skipped: the same send may come again over the attachment
+                // that took this one's place, and is stored then, before what follows it.
                 seen.entry(item.message_id).or_insert(i);
             }
             verdicts.push(verdict);
@@ -305,7 +306,7 @@ impl Writer {
                 Some(Verdict::Repeat { ack: ack.clone(), seq: begun.seqs[first], recipient })
             }
             Verdict::Refuse(code) => Some(Verdict::Refuse(*code)),
-            Verdict::Skip => Some(Verdict::Skip),
+            Verdict::Skip => None,
         }
     }
 

@@ -86,7 +86,8 @@ statements! {
         returning s.mailbox, s.mesh, s.key, s.attach_no, s.status, s.groups, s.visible, s.summary,
                   s.totals, s.log_place::text::bigint as log_place,
                   pg_current_snapshot()::text as snapshot,
-                  pg_snapshot_xmin(pg_current_snapshot())::text::bigint as xmin";
+                  pg_snapshot_xmin(pg_current_snapshot())::text::bigint as xmin,
+                  clock_timestamp() as at";
 
     SAVED = "
         select h.mesh, h.key, coalesce(own.seen_at, other.seen_at) as seen_at,
@@ -215,6 +216,8 @@ pub struct Attached {
     pub snapshot: String,
     /// See `snapshot`.
     pub xmin: i64,
+    /// A moment after that snapshot was taken, by the database's clock.
+    pub at: Timestamp,
 }
 
 /// Looks up what hellos claim: mesh id, member key, session key, pairwise. One answer each, in order.
@@ -295,6 +298,7 @@ pub async fn attach(
                 totals: row.get("totals"),
                 log_place: row.get("log_place"),
                 snapshot: row.get("snapshot"),
+                at: row.get("at"),
                 xmin: row.get("xmin"),
             })
         })

@@ -97,7 +97,8 @@ statements! {
          where mesh = $1 and kind = 1 and xid >= $2::text::xid8
            and at > now() - $3::float8 * interval '1 s'
            and sender <> $4 and target = any($5)
-           and ($7::text is null or not pg_visible_in_snapshot(xid, $7::text::pg_snapshot))
+           and ($7::text is null or at > $8::timestamptz
+                or not pg_visible_in_snapshot(xid, $7::text::pg_snapshot))
          order by seq + 0 desc
          limit $6";
 
@@ -297,8 +298,9 @@ pub async fn log(
 pub struct Start {
     /// Multicasts of this transaction and later ones are given.
     pub place: i64,
-    /// For a session that is given nothing older than its attachment: the snapshot of that.
-    pub snapshot: Option<String>,
+    /// For a session that is given nothing older than its attachment: the snapshot of that, and a
+    /// moment after it was taken.
+    pub snapshot: Option<(String, Timestamp)>,
 }
 
 /// A multicast that a session has to be given, without its body.
@@ -327,9 +329,13 @@ pub async fn catch_up(
     let age = limit::CATCH_UP_AGE.as_secs_f64();
     let place = start.place.to_string();
     let most = i64::try_from(limit::CATCH_UP_MAX + 1).expect("a small constant");
-    let snapshot = &start.snapshot;
-    let rows =
-        db.query(&catch_up, &[&mesh, &place, &age, &session, &targets, &most, snapshot]).await?;
+    let (snapshot, taken_at) = start.snapshot.clone().unzip();
+    let rows = db
+        .query(
+            &catch_up,
+            &[&mesh, &place, &age, &session, &targets, &most, &snapshot, &taken_at],
+        )
+        .await?;
     let mut missed: Vec<Missed> = rows
         .iter()
         .map(|row| Missed {

@@ -122,6 +122,36 @@ async fn what_is_skipped_at_the_old_edge_is_stored_when_it_is_repeated_at_the_ne
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_send_that_is_skipped_does_not_have_its_repeat_in_the_same_batch_skipped() {
+    let gate = Gate::shut();
+    let place = place(2, vec![(0, gate.at("store.before"))]).await;
+    let (ann, bob) = (place.enrol(0, 0).await, place.enrol(1, 1).await);
+    let mut bob = Raw::attach(&bob, Caps::Ours).await;
+    let mut carl = Raw::attach(&place.enrol(2, 0).await, Caps::Ours).await;
+    let id = "5f".repeat(16);
+
+    // While carl's batch is held, the next one gathers: ann's send, and its repeat over the next
+    // attachment.
+    carl.say("carl-1", &bob.key(), "from carl").await;
+    gate.hit().await;
+    let mut old_ann = Raw::attach(&ann, Caps::Ours).await;
+    old_ann.say(&id, &bob.key(), "first").await;
+    old_ann.read_so_far().await;
+    let mut new_ann = Raw::attach(&ann, Caps::Ours).await;
+    new_ann.say(&id, &bob.key(), "first").await;
+    new_ann.say("ann-2", &bob.key(), "second").await;
+    new_ann.read_so_far().await;
+    gate.let_go();
+
+    new_ann.outcome(&id).await.expect("the repeat is stored");
+    new_ann.outcome("ann-2").await.expect("what follows is stored");
+    let mut texts = bob.texts(3).await;
+    texts.retain(|text| text != "from carl");
+    assert_eq!(texts, ["first", "second"]);
+    place.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refused_send_leaves_nothing_that_a_repeat_could_be_taken_for() {
     let place = place(1, Vec::new()).await;
     let mut ann = Raw::attach(&place.enrol(0, 0).await, Caps::Ours).await;
@@ -455,4 +485,27 @@ async fn multicasts_of_before_an_old_peer_came_do_not_come_behind_later_ones() {
 async fn age(place: &Place) {
     let age = "update presence set attached_at = attached_at - interval '5 minutes'";
     place.db().await.execute(age, &[]).await.expect("the database serves");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gap_brings_a_new_session_no_multicast_of_before_it_came() {
+    let gate = Gate::shut();
+    let place = place(2, vec![(0, gate.at("tell.before"))]).await;
+    let mut ann = Raw::attach(&place.enrol(0, 0).await, Caps::Ours).await;
+    let mut carl = Raw::attach(&place.enrol(1, 1).await, Caps::Old).await;
+
+    ann.tell("ann-1", "*", "before").await;
+    gate.hit().await;
+    let mut bob = Raw::attach(&place.enrol(2, 1).await, Caps::Old).await;
+    let url = place.edges[1].url();
+    let gap = format!("select pg_notify('node_' || max(id), '?') from node where url = '{url}'");
+    place.db().await.execute(&gap, &[]).await.expect("the database serves");
+
+    assert_eq!(carl.message().await.0, "before");
+    gate.let_go();
+    ann.tell("ann-2", "*", "after").await;
+    assert_eq!(carl.message().await.0, "after");
+    assert_eq!(bob.message().await.0, "after");
+    assert!(bob.texts_within(WHILE).await.is_empty());
+    place.stop().await;
 }

@@ -12,7 +12,10 @@ use tokio::{
     net::TcpStream,
     time::{Instant, timeout, timeout_at},
 };
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite::Message};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream,
+    tungstenite::{Bytes, Message},
+};
 
 use super::Identity;
 
@@ -150,6 +153,29 @@ impl Raw {
     pub async fn sync(&mut self) {
         self.send(&json!({"type": "list_peers", "_reqId": "sync"})).await;
         self.find("a reply", |frame| frame["_reqId"] == "sync").await;
+    }
+
+    /// Waits until the edge has read everything before this, whatever became of it.
+    ///
+    /// # Panics
+    /// When the socket is gone.
+    pub async fn read_so_far(&mut self) {
+        let payload = Bytes::from_static(b"so far");
+        let sent = self.socket.send(Message::Ping(payload.clone())).await;
+        sent.expect("the edge reads");
+        let answered = timeout(SOON, async {
+            loop {
+                match self.socket.next().await {
+                    Some(Ok(Message::Pong(answer))) if answer == payload => return,
+                    Some(Ok(Message::Text(text))) => {
+                        self.kept.push(serde_json::from_str(&text).expect("an edge sends JSON"));
+                    }
+                    Some(Ok(_)) => (),
+                    Some(Err(_)) | None => panic!("the socket is gone"),
+                }
+            }
+        });
+        answered.await.expect("an edge answers pings");
     }
 
     /// Whether the socket is open, as far as the edge says.
