@@ -16,6 +16,7 @@ use std::{
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde::{Deserialize, Serialize};
+use skein_wire::limit;
 use tokio::time::{sleep, timeout};
 
 use self::traffic::Budget;
@@ -53,12 +54,21 @@ pub enum Variant {
     Paused,
     /// Both, and everybody moves from edge to edge all the time.
     Moving,
+    /// Both, and everybody was attached for so long that messages are pushed as they are announced.
+    Aged,
 }
 
 impl Variant {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Ours, Self::Old, Self::Mixed, Self::Deaf, Self::Paused, Self::Moving];
+    pub const ALL: [Self; 7] = [
+        Self::Ours,
+        Self::Old,
+        Self::Mixed,
+        Self::Deaf,
+        Self::Paused,
+        Self::Moving,
+        Self::Aged,
+    ];
 
     /// The variant of this name.
     pub fn parse(name: &str) -> Option<Self> {
@@ -85,6 +95,7 @@ impl fmt::Display for Variant {
             Self::Deaf => "deaf",
             Self::Paused => "paused",
             Self::Moving => "moving",
+            Self::Aged => "aged",
         })
     }
 }
@@ -168,6 +179,9 @@ pub async fn run(plan: Plan) -> Report {
     let kinds = plan.variant.kinds();
     let record = Arc::new(Record::default());
     let peers = start_peers(&place, &kinds, &record).await;
+    if plan.variant == Variant::Aged {
+        sleep(limit::FRESH + Duration::from_secs(1)).await;
+    }
 
     let budget = Arc::new(Budget::new(plan.messages));
     let talking = traffic::start(&peers, &budget, &mut rng);

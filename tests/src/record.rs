@@ -5,6 +5,7 @@
 //! carries, so that nothing depends on what a server says of it.
 
 use std::{
+    collections::HashMap,
     sync::{Mutex, MutexGuard},
     time::Instant,
 };
@@ -103,6 +104,7 @@ pub struct Record {
     sent: Mutex<Vec<Sent>>,
     shown: Mutex<Vec<Shown>>,
     attachments: Mutex<Vec<Attachment>>,
+    left_out: Mutex<HashMap<usize, u64>>,
     oddities: Mutex<Vec<String>>,
 }
 
@@ -155,6 +157,11 @@ impl Record {
         }
     }
 
+    /// A peer was told that so many of the multicasts that it missed are left out.
+    pub fn leaves_out(&self, by: usize, n: u64) {
+        *lock(&self.left_out).entry(by).or_default() += n;
+    }
+
     /// Something happened that never should.
     pub fn odd(&self, what: String) {
         lock(&self.oddities).push(what);
@@ -173,6 +180,11 @@ impl Record {
     /// Every attachment so far.
     pub fn attachments(&self) -> Vec<Attachment> {
         lock(&self.attachments).clone()
+    }
+
+    /// How many multicasts a peer was told that it will not be given.
+    pub fn left_out(&self, by: usize) -> u64 {
+        lock(&self.left_out).get(&by).copied().unwrap_or(0)
     }
 
     /// What never should have happened.

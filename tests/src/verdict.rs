@@ -1,7 +1,8 @@
 //! The verdict on a run, from what its clients wrote down and nothing else.
 //!
 //! Peers of our client: every acknowledged message exactly once to the user and in order, multicasts
-//! too, also those of a time when they were away. Peers like the old client: every acknowledged
+//! too, also those of a time when they were away (but for the oldest beyond a thousand, if they were
+//! told how many). Peers like the old client: every acknowledged
 //! direct message at least once, repeats under the same id, order kept once repeats are left out,
 //! and the multicasts of a time over which they were attached.
 
@@ -43,6 +44,9 @@ pub struct Counts {
     pub multicasts_received: u64,
     /// Acknowledged messages that somebody should have been shown and was not.
     pub lost: u64,
+    /// Multicasts that a peer missed while it was away, and was told that it will not be given.
+    #[serde(default)]
+    pub left_out: u64,
     /// Messages shown again, to users of our client.
     pub doubled: u64,
     /// Messages shown again, to users of old clients, who may see that.
@@ -81,8 +85,8 @@ impl fmt::Display for Counts {
         let c = self;
         write!(
             f,
-            "sent {}, acked {}+{}, refused {}, unknown {}, received {}+{}, lost {}, doubled {}, \
-             repeated {}, reordered {}, wrong {}",
+            "sent {}, acked {}+{}, refused {}, unknown {}, received {}+{}, lost {}, left out {}, \
+             doubled {}, repeated {}, reordered {}, wrong {}",
             c.sent,
             c.acked,
             c.multicasts_acked,
@@ -91,6 +95,7 @@ impl fmt::Display for Counts {
             c.received,
             c.multicasts_received,
             c.lost,
+            c.left_out,
             c.doubled,
             c.repeated,
             c.reordered,
@@ -101,7 +106,7 @@ impl fmt::Display for Counts {
 
 /// Whether everything that has to arrive has arrived: what a run waits for before it is judged.
 pub fn is_complete(record: &Record, kinds: &[Kind]) -> bool {
-    missing(record, kinds).is_empty() && record.sent().iter().all(|sent| sent.end.is_some())
+    missing(record, kinds).0.is_empty() && record.sent().iter().all(|sent| sent.end.is_some())
 }
 
 /// Judges a run of peers of these kinds.
@@ -122,7 +127,9 @@ pub fn judge(record: &Record, kinds: &[Kind]) -> Verdict {
             (Some(End::Unknown) | None, _) => counts.unknown += 1,
         }
     }
-    for (one, by) in missing(record, kinds) {
+    let (missing, left_out) = missing(record, kinds);
+    verdict.counts.left_out = left_out;
+    for (one, by) in missing {
         verdict.counts.lost += 1;
         verdict.find(|| {
             format!(
@@ -184,8 +191,9 @@ fn judge_shown(verdict: &mut Verdict, sent: &[Sent], shown: &[Shown], kinds: &[K
     }
 }
 
-/// The acknowledged messages that a peer should have been shown and was not.
-fn missing(record: &Record, kinds: &[Kind]) -> Vec<(Sent, usize)> {
+/// The acknowledged messages that a peer should have been shown and was not, and how many more it
+/// was told that it will not be given.
+fn missing(record: &Record, kinds: &[Kind]) -> (Vec<(Sent, usize)>, u64) {
     let shown: HashSet<(usize, usize, u64)> =
         record.shown().iter().map(|one| (one.by, one.from, one.number)).collect();
     let attachments = record.attachments();
@@ -212,7 +220,16 @@ fn missing(record: &Record, kinds: &[Kind]) -> Vec<(Sent, usize)> {
             }
         }
     }
-    missing
+    let mut left_out = 0;
+    for by in 0..kinds.len() {
+        let is_multicast = |(one, peer): &(Sent, usize)| *peer == by && one.to == To::All;
+        let n = missing.iter().filter(|one| is_multicast(one)).count() as u64;
+        if n <= record.left_out(by) {
+            missing.retain(|one| !is_multicast(one));
+            left_out += n;
+        }
+    }
+    (missing, left_out)
 }
 
 #[cfg(test)]
@@ -243,6 +260,19 @@ mod tests {
         let counts = judge(&record, &KINDS).counts;
 
         assert_eq!((counts.lost, counts.acked, counts.multicasts_acked), (3, 2, 1));
+    }
+
+    #[test]
+    fn what_a_peer_was_told_that_it_will_not_be_given_is_not_lost() {
+        let record = Record::default();
+        (1..=3).for_each(|number| send(&record, To::All, number));
+        show(&record, 1, 3);
+
+        record.leaves_out(1, 1);
+        assert_eq!(judge(&record, &KINDS).counts.lost, 2, "it was told of one");
+        record.leaves_out(1, 1);
+        let counts = judge(&record, &KINDS).counts;
+        assert_eq!((counts.lost, counts.left_out), (0, 2));
     }
 
     #[test]

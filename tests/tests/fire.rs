@@ -40,6 +40,11 @@ async fn everything_holds_when_an_edge_is_paused_and_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn everything_holds_when_messages_are_pushed_as_announced() {
+    holds(Variant::Aged).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn everything_holds_while_everybody_moves() {
     holds(Variant::Moving).await;
 }

@@ -9,6 +9,8 @@ use tokio_postgres::Client;
 use super::{KILLS, Variant, traffic::Budget};
 use crate::{peer::Peer, place::Place, proxy::Moment, record::Record};
 
+/// What is sent before the first kill, in steps, where sessions are to stay attached.
+const CALM_SHARES: [f64; 5] = [0.1, 0.2, 0.3, 0.4, 0.5];
 /// Between two faults, in milliseconds.
 const PAUSE_MS: std::ops::Range<u64> = 300..1500;
 /// From the beginning of some traffic to the fault, in milliseconds.
@@ -73,12 +75,24 @@ pub async fn make(
 ) -> Faults {
     let mut faults = Faults::default();
     let mut paused: Option<(usize, i32, Instant)> = None;
+    let mut calm = 0.0;
+    if variant == Variant::Aged {
+        // A killed edge would make its sessions fresh again: the other faults come first.
+        for share in CALM_SHARES {
+            budget.release(share);
+            sleep(Duration::from_millis(rng.random_range(PAUSE_MS))).await;
+            faults.cuts += usize::from(place.proxy.cut_listener());
+            calm = share;
+        }
+        faults.restarts += usize::from(restart(place, rng).await);
+    }
     for n in 0..KILLS_MAX {
         if faults.kills >= KILLS && faults.restarts > 0 && faults.cuts > 0 {
             break;
         }
         sleep(Duration::from_millis(rng.random_range(PAUSE_MS))).await;
-        let share = (n + 1) as f64 / (KILLS + 3) as f64;
+        let step = (1.0 - calm) / (KILLS + 3) as f64;
+        let share = calm + (n + 1) as f64 * step;
         if n == 1 && variant == Variant::Paused {
             let edge = rng.random_range(0..place.edges.len());
             let node = node_of(place, edge).await;
@@ -90,7 +104,7 @@ pub async fn make(
             faults.cuts += usize::from(place.proxy.cut_listener());
         }
         if n == 4 || (n == 8 && faults.restarts == 0) {
-            budget.release(share - 0.5 / (KILLS + 3) as f64);
+            budget.release(share - 0.5 * step);
             faults.restarts += usize::from(restart(place, rng).await);
         }
         if n == 2 || n == 7 {

@@ -135,7 +135,7 @@ async fn read(mut pushes: Pushes, by: usize, record: Arc<Record>) {
             Incoming::Connected { edge, ack } => {
                 record.attached(by, &edge);
                 if let Some(n) = ack.left_out {
-                    record.odd(format!("peer {by} was told that {n} multicasts were left out"));
+                    record.leaves_out(by, n);
                 }
             }
             Incoming::Disconnected { .. } => record.detached(by),
