@@ -235,6 +235,7 @@ table session
     log_place xid8 not null default pg_snapshot_xmin(pg_current_snapshot())
     connected_at timestamp with time zone not null default now()
     seen_at timestamp with time zone not null default now()
+    since timestamp with time zone not null default now()
     CHECK (((length(display_name) >= 1) AND (length(display_name) <= 128)))
     CHECK ((announced = ANY (ARRAY['here'::text, 'gone'::text])))
     CHECK ((key ~ '^[0-9a-f]{64}$'::text))

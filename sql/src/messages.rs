@@ -8,9 +8,13 @@ use crate::{GenericClient, Result, iso, statement::statements};
 
 statements! {
     FIND = "
-        select seq, target, kind, at from message where message_id = $2 and mesh = $1
+        select seq, target, kind, at, xid::text as xid
+          from message
+         where message_id = $2 and mesh = $1
         union all
-        select seq, target, kind, at from message_held where message_id = $2 and mesh = $1
+        select seq, target, kind, at, xid::text
+          from message_held
+         where message_id = $2 and mesh = $1
         limit 1";
 
     UNSETTLED = "
@@ -38,8 +42,9 @@ statements! {
          where m.mesh = $1 and m.pubkey = $2
          limit 1";
 
+    // A session has what was stored before its place in the log and after it was first seen.
     AUDIENCE = "
-        select s.display_name, s.key
+        select s.display_name, s.key, s.log_place > $3::text::xid8 and s.since < $4 as received
           from presence p
           join session s on s.mailbox = p.session
          where p.mesh = $1 and s.visible
@@ -71,12 +76,14 @@ pub async fn status(
     if message.get::<_, i16>("kind") == 1 {
         let group = target.strip_prefix('@').filter(|g| *g != "all");
         let audience = db.prepare_cached(AUDIENCE).await?;
-        for row in db.query(&audience, &[&mesh, &group]).await? {
+        let (xid, at): (&str, Timestamp) = (message.get("xid"), message.get("at"));
+        for row in db.query(&audience, &[&mesh, &group, &xid, &at]).await? {
+            let state = if row.get("received") { "received" } else { "stored" };
             result.recipients.push(RecipientStatus {
                 name: row.get("display_name"),
                 pubkey: row.get("key"),
                 status: "delivered".into(),
-                state: Some("stored".into()),
+                state: Some(state.into()),
             });
         }
         return Ok(Some(result));

@@ -1,5 +1,10 @@
 //! Messaging: stored before it is acknowledged, pushed once, settled when received.
 
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
 use serde_json::json;
 
 use crate::harness::{OURS, Peer, TestMesh};
@@ -132,6 +137,38 @@ async fn an_old_clients_pushes_are_settled_by_its_pongs() {
     assert_eq!(status["delivered"], json!(true), "{status}");
     assert_eq!(status["recipients"][0]["status"], json!("delivered"));
     assert_eq!(status["recipients"][0]["state"], json!("received"));
+}
+
+#[tokio::test]
+async fn the_status_of_a_multicast_tells_which_sessions_have_it() {
+    let mesh = TestMesh::start(2).await;
+    let (mut ann, mut bob) = (mesh.peer("ann", 0).await, mesh.peer("bob", 1).await);
+    let _carl = mesh.peer("carl", 1).await;
+
+    let ack = ann.message("*", "next", "x").await;
+    // Reading says `received`; carl does not read.
+    bob.push().await;
+    let _dora = mesh.peer("dora", 0).await;
+
+    let ask = json!({"type": "message_status", "messageId": ack["messageId"]});
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let status = ann.call(ask.clone()).await;
+        let states: HashMap<&str, &str> = status["recipients"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|r| (r["name"].as_str().unwrap(), r["state"].as_str().unwrap()))
+            .collect();
+        assert_eq!(status["delivered"], json!(true));
+        assert_eq!((states["carl"], states["dora"]), ("stored", "stored"), "{status}");
+        // Places are written with a look.
+        if states["bob"] == "received" {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{status}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 #[tokio::test]

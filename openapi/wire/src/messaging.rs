@@ -101,7 +101,8 @@ pub struct RecipientStatus {
     pub pubkey: String,
     /// `delivered`, `held` or `disconnected`.
     pub status: String,
-    /// Extension: `stored`, `received`, `expired` or `dropped`.
+    /// Extension: `stored`, `received`, `expired` or `dropped`. Of a multicast, `received` is known
+    /// a few seconds late, and of sessions of ours only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
 }
