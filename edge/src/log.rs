@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use skein_sql::{Error, GenericClient, serve};
+use skein_sql::{Error, GenericClient, fail, serve};
 use skein_wire::limit;
 
 use crate::{
@@ -63,16 +63,12 @@ impl Log {
         since: i64,
         by_mesh: &ByMesh,
     ) -> Result<(), Error> {
-        let mut after = 0;
-        loop {
-            let bodies = serve::log(db, meshes, since, after, READ_MAX).await?;
-            let n_bodies = bodies.len();
-            after = bodies.last().map_or(after, |body| body.seq);
+        let mut pages = serve::LogPages::new(meshes, since, READ_MAX);
+        while let Some(bodies) = pages.next(db).await? {
             self.fan_out_all(bodies, by_mesh);
-            if i64::try_from(n_bodies).is_ok_and(|n| n < READ_MAX) {
-                return Ok(());
-            }
+            fail::point("log.page").await;
         }
+        Ok(())
     }
 
     fn fan_out_all(&mut self, bodies: Vec<serve::Body>, by_mesh: &ByMesh) {

@@ -3,6 +3,7 @@
 
 use jiff::{Timestamp, ToSpan, tz::TimeZone};
 use skein_wire::limit;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use crate::{GenericClient, Result, statement::statements};
@@ -83,10 +84,11 @@ statements! {
 
     LOG = "
         select seq, mesh, message_id, sender, sender_key, target, priority, nonce, ciphertext, kind,
-               at, subtype, xid::text::bigint as xid
+               at, subtype, xid::text::bigint as xid, pg_current_snapshot()::text as snapshot
           from message
          where mesh = any($1) and kind = 1 and xid >= $2::text::xid8
            and at > now() - interval '1 day' and seq > $4
+           and ($5::text is null or pg_visible_in_snapshot(xid, $5::text::pg_snapshot))
          -- Not the index on seq: that would walk the whole day.
          order by seq + 0
          limit $3";
@@ -277,20 +279,44 @@ pub async fn look(db: &impl GenericClient, node: i32, since: i64, rows: i64) -> 
     Ok(look)
 }
 
-/// The multicasts of these meshes stored at or after `since` (an xid), oldest first, `rows` of them.
-///
-/// `after` pages through one look: what commits late with a lower number is found by the next look,
-/// by its transaction.
-pub async fn log(
-    db: &impl GenericClient,
-    meshes: &[i64],
-    since: i64,
-    after: i64,
+/// The multicasts of these meshes stored at or after `since` (an xid), oldest first, in pages of at
+/// most `rows`.
+#[derive(Debug)]
+pub struct LogPages<'a> {
+    meshes: &'a [i64],
+    since: String,
     rows: i64,
-) -> Result<Vec<Body>> {
-    let log = db.prepare_cached(LOG).await?;
-    let found = db.query(&log, &[&meshes, &since.to_string(), &rows, &after]).await?;
-    Ok(found.iter().map(body).collect())
+    /// The last number of the last page, and the snapshot of the first. A later page sees what the
+    /// first could see and nothing else: what has committed meanwhile with a number that was passed
+    /// would be left behind what follows it, and is found whole by the next look.
+    after: i64,
+    snapshot: Option<String>,
+    ended: bool,
+}
+
+impl<'a> LogPages<'a> {
+    /// Pages of which none was read.
+    pub fn new(meshes: &'a [i64], since: i64, rows: i64) -> Self {
+        let since = since.to_string();
+        Self { meshes, since, rows, after: 0, snapshot: None, ended: false }
+    }
+
+    /// The next page; `None` after the last.
+    pub async fn next(&mut self, db: &impl GenericClient) -> Result<Option<Vec<Body>>> {
+        if self.ended {
+            return Ok(None);
+        }
+        let log = db.prepare_cached(LOG).await?;
+        let values: [&(dyn ToSql + Sync); 5] =
+            [&self.meshes, &self.since, &self.rows, &self.after, &self.snapshot];
+        let found = db.query(&log, &values).await?;
+        self.ended = i64::try_from(found.len()).is_ok_and(|n| n < self.rows);
+        if let Some(last) = found.last() {
+            self.after = last.get("seq");
+            self.snapshot.get_or_insert_with(|| last.get("snapshot"));
+        }
+        Ok(Some(found.iter().map(body).collect()))
+    }
 }
 
 /// Where a session's log starts.
