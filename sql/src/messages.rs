@@ -88,7 +88,9 @@ pub async fn status(
         }
         return Ok(Some(result));
     }
-    let (state, delivered_at) = direct_state(db, message.get("seq")).await?;
+    let Some((state, delivered_at)) = direct_state(db, message.get("seq")).await? else {
+        return Ok(None);
+    };
     let recipient = db.prepare_cached(RECIPIENT).await?;
     let known = db.query_opt(&recipient, &[&mesh, &target]).await?;
     let here = known.as_ref().is_some_and(|row| row.get("here"));
@@ -109,22 +111,21 @@ pub async fn status(
     Ok(Some(result))
 }
 
-/// `stored` while unsettled; settled without a receipt means that the receipt is too old to be kept.
+/// `stored` while unsettled; `None` when it is settled and the receipt too old to be kept: how it
+/// ended is not known any more.
 async fn direct_state(
     db: &impl GenericClient,
     seq: i64,
-) -> Result<(&'static str, Option<Timestamp>)> {
+) -> Result<Option<(&'static str, Option<Timestamp>)>> {
     let unsettled = db.prepare_cached(UNSETTLED).await?;
     if db.query_opt(&unsettled, &[&seq]).await?.is_some() {
-        return Ok(("stored", None));
+        return Ok(Some(("stored", None)));
     }
     let outcome = db.prepare_cached(OUTCOME).await?;
-    Ok(match db.query_opt(&outcome, &[&seq]).await? {
-        Some(row) => match row.get::<_, i16>("outcome") {
-            1 => ("expired", None),
-            2 => ("dropped", None),
-            _ => ("received", Some(row.get("at"))),
-        },
-        None => ("received", None),
-    })
+    let row = db.query_opt(&outcome, &[&seq]).await?;
+    Ok(row.map(|row| match row.get::<_, i16>("outcome") {
+        1 => ("expired", None),
+        2 => ("dropped", None),
+        _ => ("received", Some(row.get("at"))),
+    }))
 }

@@ -140,6 +140,20 @@ async fn an_old_clients_pushes_are_settled_by_its_pongs() {
 }
 
 #[tokio::test]
+async fn how_a_message_ended_is_not_made_up_once_its_receipt_is_gone() {
+    let mesh = TestMesh::start(1).await;
+    let (mut ann, mut bob) = (mesh.peer("ann", 0).await, mesh.peer("bob", 0).await);
+    let ack = ann.message(&bob.key(), "next", "x").await;
+    bob.push().await;
+    mesh.until("select count(*) from receipt", "1").await;
+
+    mesh.run("truncate receipt").await;
+
+    let status = ann.call(json!({"type": "message_status", "messageId": ack["messageId"]})).await;
+    assert_eq!(status["code"], json!("not_found"), "{status}");
+}
+
+#[tokio::test]
 async fn the_status_of_a_multicast_tells_which_sessions_have_it() {
     let mesh = TestMesh::start(2).await;
     let (mut ann, mut bob) = (mesh.peer("ann", 0).await, mesh.peer("bob", 1).await);
