@@ -82,8 +82,8 @@ impl Context<'_> {
     }
 }
 
-/// Messages that the contract never answers, or acknowledges only when they succeed: their failure is
-/// no error to an old client either.
+/// Messages that the contract never answers, or acknowledges only when they succeed: their failure
+/// is no error to an old client either.
 const SILENT: &[&str] = &[
     "set_status",
     "set_summary",
@@ -157,8 +157,12 @@ fn fail(ctx: &Context<'_>, envelope: &Envelope, error: &Error) {
     let mut refusal = error.refusal();
     if envelope.kind == "send" {
         refusal = refusal.of_send(envelope.id.as_deref().unwrap_or_default());
-    } else if !ctx.session.caps.replies && SILENT.contains(&envelope.kind.as_str()) {
-        return;
+    } else if !ctx.session.caps.replies {
+        // The contract has no word for a failure of ours either.
+        let is_ours = matches!(error, Error::Sql(_));
+        if is_ours || SILENT.contains(&envelope.kind.as_str()) {
+            return;
+        }
     }
     ctx.session.out.frame(skein_wire::encode(&refusal, ctx.req_id));
 }

@@ -41,6 +41,8 @@ statements! {
           from presence p
          where p.mesh = $1";
 
+    // Not a lost session that a newer one of its member has taken the name of: a process that was
+    // killed and started again has another key, and clients take the first of a name.
     LIST = "
         select s.key, m.pubkey, s.display_name, s.status, s.summary, s.groups, s.session_id,
                s.connected_at, s.cwd, s.hostname, s.peer_type, s.channel, s.model, s.stats,
@@ -51,7 +53,11 @@ statements! {
                    select p.session from presence p where p.mesh = $1
                    union all
                    select d.mailbox from session d
-                    where d.mesh = $1 and d.depart_at > now() and d.announced = 'here')
+                    where d.mesh = $1 and d.depart_at > now() and d.announced = 'here'
+                      and not exists (
+                          select from presence p join session n on n.mailbox = p.session
+                           where p.member = d.member and n.display_name = d.display_name
+                             and n.connected_at > d.seen_at))
            and (s.visible or s.member = $2)
          order by s.connected_at, s.mailbox";
 

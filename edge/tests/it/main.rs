@@ -14,6 +14,7 @@ mod http;
 mod join;
 mod limits;
 mod messaging;
+mod old;
 mod presence;
 mod profile;
 mod quirks;

@@ -1,172 +1,278 @@
-//! Quirks of the reference that are kept (wire-protocol 11, marked K), each by its number.
+//! The quirks of the reference (wire-protocol 11), each by its number.
+//!
+//! **K** is kept for old clients, and a test named after its number shows it. **F** is mended, and
+//! its test shows both the mended behaviour and that an old client still lives with it. [`TABLE`]
+//! says of each number which tests these are, or which capability brings them; it is checked to be
+//! complete, and its tests to exist.
 
-use serde_json::{Value, json};
-use skein_crypto::Keypair;
+mod delivery;
+mod identity;
+mod transport;
 
-use crate::harness::{OLD, OURS, Peer, TestMesh};
+use std::{collections::BTreeSet, fs, path::Path};
 
-#[tokio::test]
-async fn q14_messages_are_routed_by_both_keys() {
-    let mesh = TestMesh::start(2).await;
-    let (mut ann, mut bob) = (mesh.old_peer("ann", 0).await, mesh.peer("bob", 1).await);
-    let member_key = bob.member.keys.public.hex();
+use Mark::{F, K, KF};
 
-    ann.message(&bob.key(), "next", "to the session").await;
-    ann.message(&member_key, "next", "to the member").await;
+/// How many quirks the contract numbers.
+const QUIRKS: u8 = 46;
 
-    assert_eq!(bob.push().await["ciphertext"], "to the session");
-    assert_eq!(bob.push().await["ciphertext"], "to the member");
+/// Whether a quirk is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Mark {
+    /// Kept.
+    K,
+    /// Mended.
+    F,
+    /// Kept towards the client, mended behind it.
+    KF,
 }
 
-#[tokio::test]
-async fn q15_what_was_sent_to_an_old_session_key_waits_for_that_key_and_member_mail_survives() {
-    let mesh = TestMesh::start(1).await;
-    let (mut ann, bob) = (mesh.old_peer("ann", 0).await, mesh.old_peer("bob", 0).await);
-    let (member, session) = (bob.member.clone(), bob.session.clone());
-    bob.close().await;
-    ann.message(&session.public.hex(), "next", "to the old session").await;
-    ann.message(&member.keys.public.hex(), "next", "to the member").await;
+/// Number, mark, what it is about, the tests that show it, and the capability that has yet to.
+type Row = (u8, Mark, &'static str, &'static [&'static str], &'static str);
 
-    let mut new = Peer::connect(&mesh.edges[0], &member, Keypair::generate(), OURS).await;
+/// Where each quirk is.
+const TABLE: &[Row] = &[
+    (1, K, "frames of at least 2 MiB", &["q01_frames_of_2_mib_pass_both_ways"], "peer files"),
+    (2, K, "the path is `/ws`", &["q02_the_socket_is_at_ws_and_nowhere_else"], ""),
+    (3, F, "no deadline for the hello", &["q03_who_says_no_hello_is_closed_after_ten_seconds"], ""),
+    (
+        4,
+        F,
+        "frames of one socket race",
+        &[
+            "q04_groups_of_a_launch_are_all_joined_and_heard_across_edges",
+            "q04_pipelined_sends_arrive_in_their_order",
+        ],
+        "",
+    ),
+    (5, F, "a bad hello is not answered", &["q05_a_bad_hello_is_answered_and_closed"], ""),
+    (
+        6,
+        F,
+        "a stray error fails what is pending",
+        &[
+            "q06_a_stray_error_is_never_sent_and_what_is_pending_gets_its_own_answer",
+            "q06_a_failing_send_fails_itself_and_nothing_else",
+            "q06_a_failure_of_ours_is_no_word_for_an_old_client",
+        ],
+        "state, memory, files, tasks, mesh SQL, vectors: each with its own messages",
+    ),
+    (7, F, "mesh SQL has no rows", &[], "mesh SQL"),
+    (8, F, "a webhook's name is taken for ever", &[], "webhooks"),
+    (9, KF, "reading a state key that is not there", &[], "state"),
+    (10, F, "a reminder to a key loses its subtype", &[], "schedules"),
+    (11, F, "the audit chain does not verify", &[], "audit"),
+    (12, F, "vector ids, search and counts", &[], "vectors"),
+    (
+        13,
+        F,
+        "what nobody can collect is queued",
+        &["q13_what_nobody_can_collect_is_refused_and_what_somebody_can_is_kept"],
+        "",
+    ),
+    (
+        14,
+        K,
+        "member keys are targets that an old client cannot open",
+        &[
+            "q14_messages_are_routed_by_both_keys",
+            "q14_member_mail_waits_for_a_client_that_can_open_it",
+        ],
+        "",
+    ),
+    (
+        15,
+        K,
+        "session keys are of one process",
+        &[
+            "q15_what_was_sent_to_an_old_session_key_waits_for_that_key_and_member_mail_survives",
+            "q15_a_restarted_process_has_another_key_and_none_of_the_old_ones_mail",
+        ],
+        "files",
+    ),
+    (
+        16,
+        K,
+        "multicasts are for who is there, at once",
+        &[
+            "q16_multicasts_ignore_status_and_priority",
+            "q16_an_old_client_never_gets_a_multicast_of_its_absence",
+        ],
+        "",
+    ),
+    (
+        17,
+        F,
+        "groups have no ancestors when it counts",
+        &["q17_a_group_hears_what_its_parents_are_told_and_nothing_else"],
+        "",
+    ),
+    (
+        18,
+        F,
+        "marked delivered before it is written",
+        &[
+            "q18_what_a_dying_connection_was_sent_comes_again",
+            "q18_a_repeat_has_the_id_of_the_first",
+        ],
+        "",
+    ),
+    (
+        19,
+        KF,
+        "hooks match by folder",
+        &[
+            "q19_a_hook_finds_its_session_by_id_and_else_by_folder",
+            "q19_a_hook_that_comes_first_waits_for_its_session",
+        ],
+        "",
+    ),
+    (
+        20,
+        F,
+        "`idle` releases nothing, drains rewrite the status",
+        &["q20_no_push_rewrites_a_status_and_idle_releases_what_was_held"],
+        "",
+    ),
+    (21, K, "`uploadedBy` is the mesh's slug", &[], "files"),
+    (
+        22,
+        K,
+        "paths under the broker's URL",
+        &["q22_join_hook_and_health_are_at_the_root_of_the_broker_url"],
+        "files",
+    ),
+    (
+        23,
+        F,
+        "a hello's member id is not compared",
+        &["q23_a_hello_is_good_for_its_own_member_id"],
+        "",
+    ),
+    (
+        24,
+        K,
+        "who was ever here returns",
+        &["q24_a_member_that_was_here_before_returns_even_as_another_session"],
+        "",
+    ),
+    (25, K, "events carry `name`", &["q25_events_carry_name"], ""),
+    (
+        26,
+        F,
+        "totals are counted twice",
+        &[
+            "q26_totals_are_the_highest_ever_reported_and_never_added",
+            "q26_totals_go_on_over_restarts_and_are_counted_once",
+        ],
+        "",
+    ),
+    (
+        27,
+        K,
+        "whose name is shown",
+        &["q27_events_and_lists_have_the_sessions_name"],
+        "state, memory, contexts, tasks, streams: the enrolment's name",
+    ),
+    (
+        28,
+        F,
+        "state is shared by a member's sessions",
+        &["q28_sessions_of_a_member_keep_their_own_state"],
+        "",
+    ),
+    (
+        29,
+        F,
+        "a stale peer is routed to and not listed",
+        &["q29_a_silent_socket_is_closed_and_its_session_is_listed_when_it_is_back"],
+        "",
+    ),
+    (30, F, "a welcome on stdout", &[], "skein mcp, and every command with --json"),
+    (31, F, "`state get` and `state list` do not parse", &[], "state"),
+    (32, F, "`launch --join` crashes", &[], "launch"),
+    (33, F, "the tools of schedules crash", &[], "schedules"),
+    (34, F, "webhooks look like failed decryption", &[], "webhooks"),
+    (35, F, "`meta` has values that are no strings", &[], "skein mcp"),
+    (36, F, "pushes before the host listens are not shown", &[], "skein mcp"),
+    (
+        37,
+        K,
+        "what a client does not do again after a reconnect",
+        &["q37_after_a_reconnect_groups_are_heard_without_being_joined_again"],
+        "streams, MCP registry, watches",
+    ),
+    (38, K, "`building` first", &[], "services"),
+    (39, F, "forwarded calls have no handler", &[], "MCP registry"),
+    (40, F, "`remind --in` takes its value for the text", &[], "schedules"),
+    (
+        41,
+        K,
+        "success without confirmation",
+        &["q41_what_has_no_confirmation_is_done_all_the_same"],
+        "state, tasks, mesh SQL",
+    ),
+    (42, F, "sizes and names of shared files", &[], "files"),
+    (43, F, "the variable for the broker's URL has no effect", &[], "the CLI's configuration"),
+    (44, K, "vault replies go by `_reqId` only", &[], "vault"),
+    (45, F, "the list of approved tools is not whole", &[], "install"),
+    (46, F, "state strings that look like JSON", &[], "state"),
+];
 
-    assert_eq!(new.push().await["ciphertext"], "to the member");
-    assert_eq!(new.quiet(|f| f["nonce"] == "n").await, Vec::<Value>::new());
-    let mut old = Peer::connect(&mesh.edges[0], &member, session, OLD).await;
-    assert_eq!(old.welcome["type"], "hello_ack");
-    assert_eq!(old.push().await["ciphertext"], "to the old session");
-}
+/// Quirks without a number that are shown here.
+const UNNUMBERED: &[(&str, &[&str])] = &[
+    ("`low` is pushed as `next` is (K)", &["low_is_pushed_as_next_is"]),
+    (
+        "`@all` is `*`, the sender excepted, its member's other sessions not (K)",
+        &["all_is_everybody_but_the_sender_its_other_sessions_included"],
+    ),
+    ("the words of `message_status` (K)", &["message_status_keeps_the_contracts_words"]),
+    (
+        "group names are never SQL (F)",
+        &["q04_groups_of_a_launch_are_all_joined_and_heard_across_edges"],
+    ),
+];
 
-#[tokio::test]
-async fn q16_multicasts_ignore_status_and_priority() {
-    let mesh = TestMesh::start(2).await;
-    let (mut ann, mut bob) = (mesh.old_peer("ann", 0).await, mesh.old_peer("bob", 1).await);
-    bob.send(&json!({"type": "join_group", "name": "dev"})).await;
-
-    for status in ["working", "dnd", "idle"] {
-        bob.send(&json!({"type": "set_status", "status": status})).await;
-        bob.rest().await;
-        for (target, priority) in [("*", "low"), ("@all", "next"), ("@dev", "low")] {
-            let body = format!("{status} {target}");
-            ann.message(target, priority, &body).await;
-            let push = bob.push().await;
-            assert_eq!((&push["ciphertext"], &push["priority"]), (&json!(body), &json!(priority)));
+/// The names of all tests of this program.
+fn tests(folder: &Path, names: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            tests(&path, names);
+            continue;
+        }
+        let source = fs::read_to_string(&path).unwrap();
+        for test in source.split("test]\n").skip(1) {
+            let name = test.split("fn ").nth(1).and_then(|rest| rest.split('(').next());
+            names.extend(name.map(str::to_owned));
         }
     }
 }
 
-#[tokio::test]
-async fn q16_an_old_client_never_gets_a_multicast_of_its_absence() {
-    let mesh = TestMesh::start(1).await;
-    let (mut ann, bob) = (mesh.old_peer("ann", 0).await, mesh.old_peer("bob", 0).await);
-    let (member, session) = (bob.member.clone(), bob.session.clone());
-    bob.close().await;
-    mesh.until("select count(*) from presence", "1").await;
-    ann.message("*", "now", "missed").await;
+#[test]
+fn the_table_has_every_quirk_once_and_its_tests_are_there() {
+    let mut known = BTreeSet::new();
+    tests(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it"), &mut known);
 
-    let mut bob = Peer::connect(&mesh.edges[0], &member, session, OLD).await;
-    ann.message("*", "now", "heard").await;
-
-    assert_eq!(bob.push().await["ciphertext"], "heard");
-}
-
-#[tokio::test]
-async fn low_is_pushed_as_next_is() {
-    let mesh = TestMesh::start(1).await;
-    let (mut ann, mut bob) = (mesh.old_peer("ann", 0).await, mesh.old_peer("bob", 0).await);
-    ann.message(&bob.key(), "low", "at once").await;
-    assert_eq!(bob.push().await["ciphertext"], "at once");
-
-    bob.send(&json!({"type": "set_status", "status": "working"})).await;
-    bob.rest().await;
-    for priority in ["low", "next"] {
-        ann.message(&bob.key(), priority, priority).await;
-    }
-    assert_eq!(bob.quiet(|f| f["nonce"] == "n").await, Vec::<Value>::new());
-    bob.send(&json!({"type": "set_status", "status": "idle"})).await;
-
-    for priority in ["low", "next"] {
-        assert_eq!(bob.push().await["priority"], priority, "in the order they were sent");
-    }
-}
-
-#[tokio::test]
-async fn all_is_everybody_but_the_sender_its_other_sessions_included() {
-    let mesh = TestMesh::start(2).await;
-    let (mut ann, mut bob) = (mesh.old_peer("ann", 0).await, mesh.old_peer("bob", 1).await);
-    let member = ann.member.clone();
-    let mut sibling = Peer::connect(&mesh.edges[1], &member, Keypair::generate(), OLD).await;
-
-    for target in ["*", "@all"] {
-        ann.message(target, "next", target).await;
-        for peer in [&mut bob, &mut sibling] {
-            assert_eq!(peer.push().await["ciphertext"], target);
+    let numbers: Vec<u8> = TABLE.iter().map(|row| row.0).collect();
+    assert_eq!(numbers, (1..=QUIRKS).collect::<Vec<u8>>());
+    for (no, mark, what, named, later) in TABLE {
+        assert!(!named.is_empty() || !later.is_empty(), "Q{no} ({mark:?}), {what}: nowhere");
+        for name in *named {
+            assert!(known.contains(*name), "Q{no}, {what}: there is no test {name}");
+            assert!(name.starts_with(&format!("q{no:02}_")), "Q{no}: {name} is not its own");
         }
     }
-
-    assert_eq!(ann.quiet(|f| f["nonce"] == "n").await, Vec::<Value>::new());
-}
-
-#[tokio::test]
-async fn q24_a_member_that_was_here_before_returns_even_as_another_session() {
-    let mesh = TestMesh::start(2).await;
-    let (mut ann, mut bob) = (mesh.old_peer("ann", 0).await, mesh.old_peer("bob", 1).await);
-    bob.send(&json!({"type": "set_summary", "summary": "tests"})).await;
-    bob.rest().await;
-    let member = bob.member.clone();
-    bob.close().await;
-    ann.event("peer_left").await;
-
-    let session = Keypair::generate();
-    let bob = Peer::connect(&mesh.edges[1], &member, session, OLD).await;
-
-    let event = ann.event("peer_returned").await;
-    assert_eq!(
-        event["eventData"],
-        json!({
-            "name": "bob", "pubkey": bob.key(), "groups": [], "summary": "tests",
-            "lastSeenAt": bob.welcome["lastSeenAt"],
-        })
-    );
-}
-
-#[tokio::test]
-async fn q25_events_carry_name() {
-    let mesh = TestMesh::start(1).await;
-    let mut ann = mesh.old_peer("ann", 0).await;
-    let bob = mesh.old_peer("bob", 0).await;
-    assert_eq!(ann.event("peer_joined").await["eventData"]["name"], "bob");
-    bob.close().await;
-    assert_eq!(ann.event("peer_left").await["eventData"]["name"], "bob");
-}
-
-#[tokio::test]
-async fn message_status_keeps_the_contracts_words() {
-    let mesh = TestMesh::start(1).await;
-    let (mut ann, mut bob) = (mesh.old_peer("ann", 0).await, mesh.old_peer("bob", 0).await);
-    bob.send(&json!({"type": "set_status", "status": "dnd"})).await;
-    bob.rest().await;
-    let (key, member, session) = (bob.key(), bob.member.clone(), bob.session.clone());
-    let id = ann.message(&key, "next", "x").await["messageId"].clone();
-    let ask = json!({"type": "message_status", "messageId": id, "_reqId": "r"});
-    let status = |word: &str, at: &Value| {
-        json!({"type": "message_status_result", "messageId": id, "targetSpec": key,
-               "delivered": word == "delivered", "deliveredAt": at, "_reqId": "r",
-               "recipients": [{"name": "bob", "pubkey": key, "status": word}]})
+    let named: BTreeSet<&str> = TABLE.iter().flat_map(|row| row.3).copied().collect();
+    for (what, others) in UNNUMBERED {
+        assert!(others.iter().all(|name| known.contains(*name)), "{what}");
+    }
+    // The other way round: whoever adds such a test says so in the table.
+    let is_numbered = |name: &str| {
+        let digits = name.strip_prefix('q').and_then(|rest| rest.split('_').next());
+        digits.is_some_and(|d| d.len() == 2 && d.bytes().all(|b| b.is_ascii_digit()))
     };
-
-    ann.send(&ask).await;
-    assert_eq!(ann.find(|f| f["_reqId"] == "r").await, status("held", &json!(null)));
-    bob.close().await;
-    mesh.until("select count(*) from presence", "1").await;
-    ann.send(&ask).await;
-    assert_eq!(ann.find(|f| f["_reqId"] == "r").await, status("disconnected", &json!(null)));
-    let mut bob = Peer::connect(&mesh.edges[0], &member, session, OLD).await;
-    bob.push().await;
-    // Reading on answers the ping that settles it.
-    bob.quiet(|_| false).await;
-    mesh.until("select count(*) from delivery", "0").await;
-    ann.send(&ask).await;
-    let answer = ann.find(|f| f["_reqId"] == "r").await;
-    assert_eq!(answer, status("delivered", &answer["deliveredAt"]));
-    assert!(answer["deliveredAt"].as_str().is_some_and(|at| at.len() == 24), "{answer}");
+    let unnamed: Vec<&String> =
+        known.iter().filter(|name| is_numbered(name) && !named.contains(name.as_str())).collect();
+    assert_eq!(unnamed, Vec::<&String>::new());
 }
