@@ -4,6 +4,8 @@
 //! whole batch. The attachment is committed first; the intake then reads the session's page in a
 //! newer snapshot, acknowledges, and serves it. See delivery.md 7.
 
+mod checked;
+
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
@@ -12,7 +14,6 @@ use std::{
 
 use jiff::Timestamp;
 use serde_json::json;
-use skein_crypto::{Public, hello as signed};
 use skein_sql::{
     Error, Pool,
     attach::{self, Arrival, Attached, Claim},
@@ -21,13 +22,14 @@ use skein_sql::{
 use skein_wire::{
     Code, Status,
     groups::Group,
-    hello::{Caps, Head, Hello, HelloAck},
+    hello::{Caps, HelloAck},
     limit,
 };
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
 use uuid::Uuid;
 
+pub use self::checked::Checked;
 use crate::{
     intake::{Arrived, In},
     measure,
@@ -57,83 +59,6 @@ pub struct Accepted {
     pub session: Arc<Session>,
     /// Fires when the session's acknowledgement is on its way.
     pub ready: oneshot::Receiver<()>,
-}
-
-/// A hello that was read and checked as far as its own text goes.
-#[derive(Debug)]
-pub struct Checked {
-    mesh_id: String,
-    verdict: Result<Hello, Code>,
-}
-
-impl Checked {
-    /// Checks a hello's own text, in the contract's order: timestamp, form, signature.
-    pub fn read(frame: &str, now: Timestamp) -> Self {
-        let head: Head = serde_json::from_str(frame).unwrap_or_default();
-        let verdict = check(frame, &head, now);
-        Self { mesh_id: head.mesh_id.unwrap_or_default(), verdict }
-    }
-}
-
-fn check(frame: &str, head: &Head, now: Timestamp) -> Result<Hello, Code> {
-    let skew_ms = head.timestamp.map(|at| (at - now.as_millisecond() as f64).abs());
-    let skew_max_ms = limit::HELLO_SKEW.as_millis() as f64;
-    if !skew_ms.is_some_and(|ms| ms <= skew_max_ms) {
-        return Err(Code::TimestampSkew);
-    }
-    let mut hello: Hello = serde_json::from_str(frame).map_err(|_| Code::Malformed)?;
-    shape(&mut hello)?;
-    signed::verify(
-        &hello.mesh_id,
-        &hello.member_id,
-        &hello.pubkey,
-        hello.timestamp,
-        &hello.signature,
-    )
-    .map_err(|error| match error {
-        skein_crypto::Error::BadSignature => Code::BadSignature,
-        _ => Code::Malformed,
-    })?;
-    if let Some(proof) = &hello.session_proof {
-        let member = Public::parse_any_case(&hello.pubkey).map_err(|_| Code::Malformed)?;
-        let key = hello.session_pubkey.as_deref().ok_or(Code::Malformed)?;
-        let session = Public::parse(key).map_err(|_| Code::Malformed)?;
-        proof
-            .verify(&member, &hello.mesh_id, &session, now.as_millisecond())
-            .map_err(|_| Code::BadSignature)?;
-    }
-    Ok(hello)
-}
-
-/// Checks forms and limits; a display name that is too long is cut.
-fn shape(hello: &mut Hello) -> Result<(), Code> {
-    if let Some(key) = &hello.session_pubkey {
-        Public::parse(key).map_err(|_| Code::Malformed)?;
-    }
-    let texts = [
-        Some(&hello.session_id),
-        Some(&hello.cwd),
-        hello.hostname.as_ref(),
-        hello.peer_type.as_ref(),
-        hello.channel.as_ref(),
-        hello.model.as_ref(),
-        hello.client.as_ref(),
-    ];
-    if texts.into_iter().flatten().any(|text| text.len() > limit::HELLO_TEXT_BYTES_MAX) {
-        return Err(Code::Malformed);
-    }
-    if let Some(name) = &mut hello.display_name {
-        *name = name.trim().chars().take(limit::DISPLAY_NAME_CHARS_MAX).collect();
-    }
-    let groups = hello.groups.get_or_insert_default();
-    let are_groups = groups.iter().all(|group| {
-        let n_bytes = group.role.as_ref().map_or(0, String::len);
-        crate::handlers::groups::is_path(&group.name) && n_bytes <= limit::ROLE_BYTES_MAX
-    });
-    if groups.len() > limit::GROUPS_MAX || !are_groups {
-        return Err(Code::Malformed);
-    }
-    Ok(())
 }
 
 /// What attaching needs.
@@ -192,7 +117,9 @@ impl Greeter {
         let meshes: Vec<&str> = batch.iter().map(|w| w.hello.mesh_id.as_str()).collect();
         let pubkeys: Vec<&str> = batch.iter().map(|w| w.hello.pubkey()).collect();
         let keys: Vec<&str> = batch.iter().map(|w| w.hello.key()).collect();
-        let claims = attach::look_up(&db, &meshes, &pubkeys, &keys).await?;
+        let transaction = db.transaction().await?;
+        attach::by_index(&transaction).await?;
+        let claims = attach::look_up(&transaction, &meshes, &pubkeys, &keys).await?;
         let mut verdicts = self.judge_all(batch, claims);
         let accepted: Vec<&Waiting> = batch
             .iter()
@@ -204,7 +131,6 @@ impl Greeter {
             accepted.iter().filter_map(|w| w.hello.proved_signature()).collect();
         let n_proved = nonces.len();
         nonces.extend(accepted.iter().map(|w| w.hello.nonce()));
-        let transaction = db.transaction().await?;
         let unseen = nonces::take_all(&transaction, &nonces).await?;
         let mut unseen = unseen.into_iter().skip(n_proved);
         for verdict in verdicts.iter_mut().filter(|verdict| verdict.is_ok()) {
@@ -219,16 +145,21 @@ impl Greeter {
         transaction.commit().await?;
 
         let mut attached = arrivals.into_iter().zip(attached);
+        let mut joined = Vec::new();
         for (waiting, verdict) in batch.drain(..).zip(verdicts) {
             match verdict {
                 Err(code) => reject(waiting, code),
                 Ok(()) => match attached.next() {
                     Some((arrival, Some(attached))) => {
-                        self.welcome(waiting, arrival, attached, &edges);
+                        joined.extend(self.welcome(waiting, arrival, attached, &edges));
                     }
                     _ => reject(waiting, Code::Unauthorized),
                 },
             }
+        }
+        if !joined.is_empty() {
+            // The teller lives as long as the node.
+            let _ = self.teller.send(Tell::Events(joined));
         }
         Ok(())
     }
@@ -285,9 +216,16 @@ impl Greeter {
         })
     }
 
-    /// Hands an attached session to the intake, closes its older socket, and tells the mesh.
-    fn welcome(&self, waiting: Waiting, arrival: Arrival, attached: Attached, edges: &[String]) {
-        let Ok(hello) = waiting.hello.verdict else { return };
+    /// Hands an attached session to the intake and closes its older socket. Returns what the mesh is
+    /// to be told.
+    fn welcome(
+        &self,
+        waiting: Waiting,
+        arrival: Arrival,
+        attached: Attached,
+        edges: &[String],
+    ) -> Option<Event> {
+        let hello = waiting.hello.verdict.ok()?;
         let caps = Caps::of(hello.caps.as_deref().unwrap_or_default());
         let groups: Vec<Group> = serde_json::from_value(attached.groups).unwrap_or_default();
         let restored = attached.last_seen.is_some();
@@ -343,49 +281,17 @@ impl Greeter {
             let note = Note::Replaced { session: session.mailbox, no: session.attach_no };
             let _ = self.teller.send(Tell::To(vec![node], note));
         }
-        if attached.announce {
-            let event = joined(&session, &groups, attached.last_seen, attached.summary.as_deref());
-            let _ = self.teller.send(Tell::Event(Box::new(event)));
-        }
+        let event = attached
+            .announce
+            .then(|| joined(&session, &groups, attached.last_seen, attached.summary.as_deref()));
         // A socket that has gone meanwhile is found out by whoever holds `ready`.
         if waiting.verdict.send(Ok(Accepted { session: session.clone(), ready })).is_err() {
             session.out.close(1001, "gone");
             let (done, _) = oneshot::channel();
             let _ = self.intake.send(In::Detach(session, done));
         }
+        event
     }
-}
-
-impl Checked {
-    fn pubkey(&self) -> &str {
-        self.verdict.as_ref().map_or("", |hello| hello.pubkey.as_str())
-    }
-
-    /// The key that the session is addressed by.
-    fn key(&self) -> &str {
-        self.verdict
-            .as_ref()
-            .map_or("", |hello| hello.session_pubkey.as_deref().unwrap_or(&hello.pubkey))
-    }
-
-    /// What makes this very hello recognisable: the proof's nonce, else the exact signature.
-    fn nonce(&self) -> Vec<u8> {
-        self.verdict.as_ref().map_or(Vec::new(), |hello| {
-            bytes(hello.session_proof.as_ref().map_or(&hello.signature, |proof| &proof.nonce))
-        })
-    }
-
-    /// The signature of a hello that is recognised by its proof. Whoever heard it could leave the
-    /// proof out and name a session key of his own.
-    fn proved_signature(&self) -> Option<Vec<u8>> {
-        let hello = self.verdict.as_ref().ok()?;
-        hello.session_proof.as_ref().map(|_| bytes(&hello.signature))
-    }
-}
-
-/// The bytes that a hex text stands for, in whichever case it is written.
-fn bytes(hex: &str) -> Vec<u8> {
-    hex::decode(hex).unwrap_or_else(|_| hex.as_bytes().to_vec())
 }
 
 /// The event that a session is here.

@@ -28,6 +28,8 @@ use crate::{
 const LOOK_ROWS_MAX: i64 = 5000;
 /// Messages taken from the queue before what they ask for is read.
 const TURN_MAX: usize = 256;
+/// Sessions made live at once: each may have missed [`limit::CATCH_UP_MAX`] multicasts.
+const ADMITTED_AT_ONCE: usize = 64;
 /// Sessions and meshes whose last events are remembered; past it they are forgotten.
 const EVENTS_REMEMBERED_MAX: usize = 100_000;
 /// How soon a failed read is tried again.
@@ -214,6 +216,7 @@ impl Intake {
             Note::Rows(rows) => self.rows(rows),
             Note::Look => self.look_due = true,
             Note::Event(event) => self.event(*event),
+            Note::Events { l } => l.into_iter().for_each(|event| self.event(event)),
             Note::Status { session } => {
                 // The look reads the statuses of sessions that are thought to be busy; one that
                 // became busy elsewhere is read here.
@@ -370,32 +373,48 @@ impl Intake {
         // Of a snapshot before those that read what was missed, and no later than looks are sure of.
         let horizon = serve::horizon(&db).await?.min(self.since);
         let horizon = u64::try_from(horizon).unwrap_or(0);
-        while let Some(arrived) = self.arrived.last() {
-            let session = arrived.session.clone();
-            let missed = if session.live().visible {
-                let targets = session.log_targets();
-                let (mesh, mailbox) = (session.mesh, session.mailbox);
-                serve::catch_up(&db, mesh, &arrived.start, mailbox, &targets).await?
-            } else {
-                (Vec::new(), 0)
-            };
-            let mut arrived = self.arrived.pop().expect("it was just looked at");
-            let (missed, left_out) = missed;
-            arrived.ack.left_out = (left_out > 0).then_some(left_out);
-            session.out.send(Out::Frame(skein_wire::encode(&arrived.ack, None)));
-            self.insert(&session);
-            let start = &arrived.start;
-            let snapshot = start.snapshot.as_ref().and_then(|(text, at)| Snapshot::read(text, *at));
-            session.window().begin_after(snapshot);
-            Log::catch_up(&session, &missed, horizon);
-            self.dirty.insert(session.mailbox);
-            if session.caps.inbox {
-                let _ = self.teller.send(Tell::Backlog(session.member, session.mailbox));
+        while !self.arrived.is_empty() {
+            let turn = &self.arrived[..self.arrived.len().min(ADMITTED_AT_ONCE)];
+            let coming: Vec<serve::Coming> = turn
+                .iter()
+                .map(|Arrived { session, start, .. }| {
+                    // One that is hidden is given none.
+                    let is_visible = session.live().visible;
+                    let targets = if is_visible { session.log_targets() } else { Vec::new() };
+                    let (mesh, session) = (session.mesh, session.mailbox);
+                    serve::Coming { mesh, session, start, targets }
+                })
+                .collect();
+            let missed = serve::catch_up(&db, &coming).await?;
+            let turn: Vec<Arrived> = self.arrived.drain(..missed.len()).collect();
+            for (arrived, missed) in turn.into_iter().zip(missed) {
+                self.begin(arrived, missed, horizon);
             }
-            // A connection that has gone meanwhile detaches next, or is found by `compare`.
-            let _ = arrived.ready.send(());
         }
         Ok(())
+    }
+
+    /// Makes a session live that missed these multicasts, and older ones that are left out.
+    fn begin(
+        &mut self,
+        mut arrived: Arrived,
+        (missed, left_out): (Vec<serve::Missed>, u64),
+        horizon: u64,
+    ) {
+        let session = arrived.session;
+        arrived.ack.left_out = (left_out > 0).then_some(left_out);
+        session.out.send(Out::Frame(skein_wire::encode(&arrived.ack, None)));
+        self.insert(&session);
+        let start = &arrived.start;
+        let snapshot = start.snapshot.as_ref().and_then(|(text, at)| Snapshot::read(text, *at));
+        session.window().begin_after(snapshot);
+        Log::catch_up(&session, &missed, horizon);
+        self.dirty.insert(session.mailbox);
+        if session.caps.inbox {
+            let _ = self.teller.send(Tell::Backlog(session.member, session.mailbox));
+        }
+        // A connection that has gone meanwhile detaches next, or is found by `compare`.
+        let _ = arrived.ready.send(());
     }
 
     /// Finds what nothing announced, and checks what only time can tell.

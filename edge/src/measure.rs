@@ -56,6 +56,8 @@ fn describe() {
         describe_gauge!(name, text);
         gauge!(name).set(0.0);
     }
+    // Its labels are not known before the database was asked.
+    describe_gauge!("skein_database_info", "Version and settings of the database, as labels");
     describe_histogram!("skein_batch_messages", Unit::Count, "Messages that one commit stored");
     describe_histogram!("skein_fan_out_sockets", Unit::Count, "Sockets that a multicast went to");
     describe_histogram!(
@@ -122,6 +124,12 @@ pub fn health(health: &Health) {
     gauge!("broker_queue_depth").set(health.waiting as f64);
     gauge!("skein_oldest_snapshot_seconds").set(health.oldest_snapshot_s);
     gauge!("skein_autovacuum_naptime_seconds").set(health.autovacuum_naptime_s);
+    let info = gauge!(
+        "skein_database_info", "version" => health.version.clone(),
+        "fsync" => health.fsync.clone(),
+        "synchronous_commit" => health.synchronous_commit.clone()
+    );
+    info.set(1.0);
 }
 
 /// Whether the database answers.

@@ -271,13 +271,13 @@ impl Node {
                 let data = serde_json::json!({
                     "name": departure.display_name, "pubkey": departure.key,
                 });
-                self.tell(Tell::Event(Box::new(Event {
+                self.tell(Tell::Events(vec![Event {
                     mesh: departure.mesh,
                     except: None,
                     about: session.mailbox,
                     no: session.attach_no,
                     push: push::event(&session.mesh_id, "peer_left", data),
-                })));
+                }]));
             }
             Ok(None) => (),
             Err(error) => debug!(%error, "a departure is left to the sweep"),

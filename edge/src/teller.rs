@@ -4,7 +4,11 @@
 //! leaves its connection stays in commit order. Every destination has a counter, so a node that
 //! missed a notification knows.
 
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Instant,
+};
 
 use skein_sql::{
     Db, Error, Pool, fail,
@@ -33,8 +37,8 @@ pub enum Tell {
     Again(Vec<(i64, i64)>),
     /// A session takes its member's mail from now on: (member, session).
     Backlog(i64, i64),
-    /// A system event.
-    Event(Box<Event>),
+    /// System events, in the order in which they came.
+    Events(Vec<Event>),
     /// A note to certain nodes.
     To(Vec<i32>, Note),
     /// Answered when everything before it was told.
@@ -117,13 +121,40 @@ impl Teller {
                 let _ = self.intake.send(In::Wake(*session));
                 Ok(())
             }
-            Tell::Event(event) => {
-                let nodes = skein_sql::presence::nodes_of_mesh(&db, event.mesh).await?;
-                self.note(&db, &nodes, &Note::Event(event.clone())).await
-            }
+            Tell::Events(events) => self.events(&db, events).await,
             Tell::To(nodes, note) => self.note(&db, nodes, note).await,
             Tell::Flush(_) => Ok(()),
         }
+    }
+
+    /// Tells each node that has sessions of their meshes, in as few notes as hold them.
+    async fn events(&self, db: &Db, events: &[Event]) -> Result<(), Error> {
+        let mut meshes: Vec<i64> = events.iter().map(|event| event.mesh).collect();
+        meshes.sort_unstable();
+        meshes.dedup();
+        let mut of_node: HashMap<i32, HashSet<i64>> = HashMap::new();
+        for (mesh, node) in tell::log_nodes(db, &meshes).await? {
+            of_node.entry(node).or_default().insert(mesh);
+        }
+        let mut notes = Vec::new();
+        let mut own = Vec::new();
+        for (node, meshes) in of_node {
+            let events = events.iter().filter(|event| meshes.contains(&event.mesh)).cloned();
+            if node == self.node {
+                own = events.collect();
+                continue;
+            }
+            let channel = skein_sql::nodes::channel(node);
+            let payloads = Note::events(events.collect()).into_iter().map(Note::payload);
+            notes.extend(payloads.map(|payload| (channel.clone(), payload)));
+        }
+        if !notes.is_empty() {
+            tell::notify(db, &notes).await?;
+        }
+        if !own.is_empty() {
+            let _ = self.intake.send(In::Note(Note::Events { l: own }));
+        }
+        Ok(())
     }
 
     /// Sends a note to nodes, ourselves among them perhaps.

@@ -5,27 +5,46 @@
 //! for the batches of sends that hold it FOR SHARE at the session's old edge: after this commits, an
 //! older message cannot be stored behind a newer one.
 
+use std::collections::{HashMap, HashSet};
+
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
+use tokio_postgres::{Row, types::ToSql};
 
 use crate::{GenericClient, Result, statement::statements};
 
 statements! {
+    // Tables are empty when everybody comes at once: after a start, or when presences were swept. A
+    // plan made then reads them from end to end while they fill, unless it may not. For the same
+    // reason the statements below join by `lateral` and `limit`: what is looked up is looked up.
+    BY_INDEX = "
+        select set_config('enable_seqscan', 'off', true),
+               set_config('plan_cache_mode', 'force_generic_plan', true)";
+
     LOOK_UP = "
         select h.i, m.no, m.peers_max,
                (select count(*) from presence p where p.mesh = m.no) as peers,
                w.mailbox as member, w.id as member_id, w.display_name,
                s.member as session_member, coalesce(s.proved, false) as proved,
-               exists (select from presence p where p.session = s.mailbox) as attached,
+               (select true from presence p where p.session = s.mailbox limit 1) is true
+                   as attached,
                exists (select from member o
                         where o.mesh = m.no and o.pubkey = h.key
                           and o.mailbox is distinct from w.mailbox) as of_another
           from unnest($1::text[], $2::text[], $3::text[])
                with ordinality as h(mesh_id, pubkey, key, i)
-          left join mesh m on m.id = h.mesh_id and m.archived_at is null
-          left join member w on w.mesh = m.no and w.pubkey = h.pubkey and w.revoked_at is null
-          left join session s on s.mesh = m.no and s.key = h.key
+          left join lateral (
+               select no, peers_max from mesh where id = h.mesh_id and archived_at is null
+                limit 1) m on true
+          left join lateral (
+               select mailbox, id, display_name
+                 from member
+                where mesh = m.no and pubkey = h.pubkey and revoked_at is null
+                limit 1) w on true
+          left join lateral (
+               select mailbox, member, proved from session where mesh = m.no and key = h.key
+                limit 1) s on true
          order by h.i";
 
     // Before anything else, so that a member that is being revoked waits, or is not here any more.
@@ -37,23 +56,29 @@ statements! {
            for share";
 
     LOCK = "
-        select s.mesh, s.key, p.node, p.attach_no
-          from unnest($1::bigint[], $2::text[]) as h(mesh, key)
-          join session s on s.mesh = h.mesh and s.key = h.key
-          left join presence p on p.session = s.mailbox
-         order by s.mesh, s.key
-           for update of s";
+        select s.mesh, s.key, s.announced, s.seen_at, p.node, p.attach_no
+          from (select mesh, key
+                  from unnest($1::bigint[], $2::text[]) as h(mesh, key)
+                 order by mesh, key) h
+          cross join lateral (
+               select mailbox, mesh, key, announced, seen_at
+                 from session
+                where mesh = h.mesh and key = h.key
+                limit 1
+                  for update) s
+          left join lateral (
+               select node, attach_no from presence where session = s.mailbox limit 1) p on true";
 
     SESSIONS = "
         insert into session as s
-               (mesh, member, key, proved, attach_no, display_name, session_id, pid, cwd, hostname,
-                peer_type, channel, model, groups, profile, visible, summary, totals, status,
-                status_source)
-        select h.mesh, h.member, h.key, h.proved, 1, h.display_name, h.session_id, h.pid, h.cwd,
-               h.hostname, h.peer_type, h.channel, h.model,
+               (mesh, member, key, proved, attach_no, announced, display_name, session_id, pid, cwd,
+                hostname, peer_type, channel, model, groups, profile, visible, summary, totals,
+                status, status_source)
+        select h.mesh, h.member, h.key, h.proved, 1, 'here', h.display_name, h.session_id, h.pid,
+               h.cwd, h.hostname, h.peer_type, h.channel, h.model,
                coalesce(h.groups, own.groups, saved.groups, '[]'),
                coalesce(own.profile, saved.profile, '{}'),
-               coalesce(own.visible, saved.visible, true) or live.other,
+               coalesce(own.visible, saved.visible or live.other, true),
                coalesce(own.summary, saved.summary), coalesce(own.totals, saved.totals),
                coalesce(hook.status, 'idle'), case when hook.pid is null then 'jsonl' else 'hook' end
           from jsonb_to_recordset($1) as h
@@ -61,23 +86,32 @@ statements! {
                 session_id text, pid bigint, cwd text, hostname text, peer_type text, channel text,
                 model text, groups jsonb)
           cross join lateral (
-               select exists (select from presence p join session o on o.mailbox = p.session
-                               where p.member = h.member and o.key <> h.key) as other) live
-          left join session own on own.mesh = h.mesh and own.key = h.key and own.member = h.member
+               select exists (
+                          select from presence p
+                           where p.member = h.member
+                             and h.key <> (select o.key from session o where o.mailbox = p.session
+                                            limit 1)) as other) live
+          left join lateral (
+               select groups, profile, visible, summary, totals
+                 from session
+                where mesh = h.mesh and key = h.key and member = h.member
+                limit 1) own on true
           left join lateral (
                select o.groups, o.profile, o.visible, o.summary, o.totals
                  from session o
                 where o.member = h.member
-                  and not exists (select from presence p where p.session = o.mailbox)
+                  and (select p.session from presence p where p.session = o.mailbox limit 1)
+                      is null
                 order by o.seen_at desc
                 limit 1) saved on true
           left join hook_pending hook
                on hook.pid = h.pid and hook.cwd = h.cwd and hook.at > now() - interval '10 s'
          order by h.mesh, h.key
             on conflict (mesh, key) do update
-           set attach_no = s.attach_no + 1, depart_at = null, proved = s.proved or excluded.proved,
-               display_name = excluded.display_name, session_id = excluded.session_id,
-               pid = excluded.pid, cwd = excluded.cwd, hostname = excluded.hostname,
+           set attach_no = s.attach_no + 1, announced = 'here', depart_at = null,
+               proved = s.proved or excluded.proved, display_name = excluded.display_name,
+               session_id = excluded.session_id, pid = excluded.pid, cwd = excluded.cwd,
+               hostname = excluded.hostname,
                peer_type = excluded.peer_type, channel = excluded.channel, model = excluded.model,
                groups = excluded.groups, visible = excluded.visible, status = excluded.status,
                status_source = excluded.status_source, status_at = now(), stats = null,
@@ -89,18 +123,18 @@ statements! {
                   pg_snapshot_xmin(pg_current_snapshot())::text::bigint as xmin,
                   clock_timestamp() as at";
 
+    // When members that come with a new session were last seen with another.
     SAVED = "
-        select h.mesh, h.key, coalesce(own.seen_at, other.seen_at) as seen_at,
-               own.mailbox is not null as own
-          from unnest($1::bigint[], $2::bigint[], $3::text[]) as h(mesh, member, key)
-          left join session own on own.mesh = h.mesh and own.key = h.key
-          left join lateral (
+        select h.member, o.seen_at
+          from unnest($1::bigint[]) as h(member)
+          cross join lateral (
                select o.seen_at
                  from session o
                 where o.member = h.member
-                  and not exists (select from presence p where p.session = o.mailbox)
+                  and (select p.session from presence p where p.session = o.mailbox limit 1)
+                      is null
                 order by o.seen_at desc
-                limit 1) other on true";
+                limit 1) o";
 
     PRESENCES = "
         insert into presence (session, mesh, member, node, attach_no, id, inbox)
@@ -111,12 +145,6 @@ statements! {
             on conflict (session) do update
            set node = excluded.node, attach_no = excluded.attach_no, attached_at = now(),
                id = excluded.id, inbox = excluded.inbox";
-
-    ANNOUNCE = "
-        update session
-           set announced = 'here'
-         where mailbox = any($1) and announced = 'gone'
-        returning mailbox";
 
     REASSERT = "
         insert into presence (session, mesh, member, node, attach_no, id, inbox)
@@ -246,6 +274,13 @@ pub async fn look_up(
         .collect())
 }
 
+/// Has the statements of this transaction planned by indexes, whatever the tables look like now.
+pub async fn by_index(db: &impl GenericClient) -> Result<()> {
+    let by_index = db.prepare_cached(BY_INDEX).await?;
+    db.execute(&by_index, &[]).await?;
+    Ok(())
+}
+
 /// Attaches the sessions to `node`, inside the caller's transaction; distinct by mesh and key.
 ///
 /// One answer each, in order; `None` where the session key turned out to be another member's, or to
@@ -261,70 +296,91 @@ pub async fn attach(
 
     let still = db.prepare_cached(MEMBERS).await?;
     let still = db.query(&still, &[&members]).await?;
-    let still: Vec<i64> = still.iter().map(|row| row.get("mailbox")).collect();
+    let still: HashSet<i64> = still.iter().map(|row| row.get("mailbox")).collect();
     let lock = db.prepare_cached(LOCK).await?;
     let locked = db.query(&lock, &[&meshes, &keys]).await?;
-    let saved = db.prepare_cached(SAVED).await?;
-    let saved = db.query(&saved, &[&meshes, &members, &keys]).await?;
+    let locked = by_key(&locked);
+    let is_new = |a: &&Arrival| !locked.contains_key(&(a.mesh, a.key.as_str()));
+    let new: Vec<i64> = arrivals.iter().filter(is_new).map(|a| a.member).collect();
+    let saved = saved(db, &new).await?;
     let sessions = db.prepare_cached(SESSIONS).await?;
     let here: Vec<&Arrival> = arrivals.iter().filter(|a| still.contains(&a.member)).collect();
     let records = serde_json::to_value(here).expect("arrivals have string keys only");
     let rows = db.query(&sessions, &[&records]).await?;
+    let rows = by_key(&rows);
 
-    let of = |rows: &[tokio_postgres::Row], arrival: &Arrival| {
-        rows.iter().position(|r| {
-            r.get::<_, i64>("mesh") == arrival.mesh && r.get::<_, &str>("key") == arrival.key
-        })
-    };
-    let mut attached: Vec<Option<Attached>> = arrivals
+    let attached: Vec<Option<Attached>> = arrivals
         .iter()
         .map(|arrival| {
-            let row = &rows[of(&rows, arrival)?];
-            let before = of(&locked, arrival).map(|i| &locked[i]);
-            let seen = of(&saved, arrival).map(|i| &saved[i]);
-            Some(Attached {
-                mailbox: row.get("mailbox"),
-                attach_no: row.get("attach_no"),
-                replaced: before.and_then(|b| {
-                    Some((b.get::<_, Option<i32>>("node")?, b.get::<_, Option<i64>>("attach_no")?))
-                }),
-                announce: false,
-                is_new: seen.is_none_or(|s| !s.get::<_, bool>("own")),
-                last_seen: seen.and_then(|s| s.get("seen_at")),
-                status: row.get("status"),
-                groups: row.get("groups"),
-                visible: row.get("visible"),
-                summary: row.get("summary"),
-                totals: row.get("totals"),
-                log_place: row.get("log_place"),
-                snapshot: row.get("snapshot"),
-                at: row.get("at"),
-                xmin: row.get("xmin"),
-            })
+            let key = (arrival.mesh, arrival.key.as_str());
+            let before = locked.get(&key).copied();
+            Some(attached(rows.get(&key)?, before, saved.get(&arrival.member).copied()))
         })
         .collect();
-
     let here: Vec<(&Arrival, &Attached)> =
         arrivals.iter().zip(&attached).filter_map(|(a, b)| Some((a, b.as_ref()?))).collect();
+    present(db, node, &here).await?;
+    Ok(attached)
+}
+
+/// When these members were last seen, with a session that is not here now.
+async fn saved(db: &impl GenericClient, members: &[i64]) -> Result<HashMap<i64, Timestamp>> {
+    if members.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let saved = db.prepare_cached(SAVED).await?;
+    let rows = db.query(&saved, &[&members]).await?;
+    Ok(rows.iter().map(|row| (row.get("member"), row.get("seen_at"))).collect())
+}
+
+/// Rows by mesh and key.
+fn by_key(rows: &[Row]) -> HashMap<(i64, &str), &Row> {
+    rows.iter().map(|row| ((row.get("mesh"), row.get("key")), row)).collect()
+}
+
+/// A session as it was written; `before` is what it was, `saved` when its member was last seen with
+/// another.
+fn attached(row: &Row, before: Option<&Row>, saved: Option<Timestamp>) -> Attached {
+    let attach_no: i64 = row.get("attach_no");
+    Attached {
+        mailbox: row.get("mailbox"),
+        attach_no,
+        replaced: before.and_then(|b| {
+            Some((b.get::<_, Option<i32>>("node")?, b.get::<_, Option<i64>>("attach_no")?))
+        }),
+        // One that was there and was not locked has come between the two statements, from another
+        // edge, which tells the mesh.
+        announce: match before {
+            Some(before) => before.get::<_, &str>("announced") == "gone",
+            None => attach_no == 1,
+        },
+        is_new: attach_no == 1,
+        last_seen: before.map_or(saved, |before| before.get("seen_at")),
+        status: row.get("status"),
+        groups: row.get("groups"),
+        visible: row.get("visible"),
+        summary: row.get("summary"),
+        totals: row.get("totals"),
+        log_place: row.get("log_place"),
+        snapshot: row.get("snapshot"),
+        at: row.get("at"),
+        xmin: row.get("xmin"),
+    }
+}
+
+/// Enters the presences of sessions that were attached.
+async fn present(db: &impl GenericClient, node: i32, here: &[(&Arrival, &Attached)]) -> Result<()> {
     let mailboxes: Vec<i64> = here.iter().map(|(_, b)| b.mailbox).collect();
     let numbers: Vec<i64> = here.iter().map(|(_, b)| b.attach_no).collect();
-    let here_meshes: Vec<i64> = here.iter().map(|(a, _)| a.mesh).collect();
-    let here_members: Vec<i64> = here.iter().map(|(a, _)| a.member).collect();
+    let meshes: Vec<i64> = here.iter().map(|(a, _)| a.mesh).collect();
+    let members: Vec<i64> = here.iter().map(|(a, _)| a.member).collect();
     let ids: Vec<&str> = here.iter().map(|(a, _)| a.presence_id.as_str()).collect();
     let inboxes: Vec<bool> = here.iter().map(|(a, _)| a.inbox).collect();
     let presences = db.prepare_cached(PRESENCES).await?;
-    db.execute(
-        &presences,
-        &[&mailboxes, &here_meshes, &here_members, &numbers, &node, &ids, &inboxes],
-    )
-    .await?;
-    let announce = db.prepare_cached(ANNOUNCE).await?;
-    let announced = db.query(&announce, &[&mailboxes]).await?;
-    let announced: Vec<i64> = announced.iter().map(|row| row.get("mailbox")).collect();
-    for session in attached.iter_mut().flatten() {
-        session.announce = announced.contains(&session.mailbox);
-    }
-    Ok(attached)
+    let values: [&(dyn ToSql + Sync); 7] =
+        [&mailboxes, &meshes, &members, &numbers, &node, &ids, &inboxes];
+    db.execute(&presences, &values).await?;
+    Ok(())
 }
 
 /// Enters a presence that the database has lost, unless a newer attachment exists or the member was

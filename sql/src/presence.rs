@@ -19,6 +19,7 @@ statements! {
         update session
            set depart_at = case when announced = 'here'
                                 then now() + $3::float8 * interval '1 s' end,
+               log_place = greatest(log_place, $4::text::xid8),
                seen_at = now()
          where mailbox = $1 and attach_no = $2";
 
@@ -35,11 +36,6 @@ statements! {
            set offered = null, node = 0, xid = pg_current_xact_id()
          where recipient = $1 and offered = $2
         returning seq, recipient";
-
-    NODES_OF_MESH = "
-        select distinct p.node
-          from presence p
-         where p.mesh = $1";
 
     // Not a lost session that a newer one of its member has taken the name of: a process that was
     // killed and started again has another key, and clients take the first of a name.
@@ -105,11 +101,13 @@ pub async fn end(
     grace_s: f64,
     log_place: u64,
 ) -> Result<Option<Vec<(i64, i64)>>> {
-    if log_place > 0 {
+    let leave = db.prepare_cached(LEAVE).await?;
+    let place = log_place.to_string();
+    let n_left = db.execute(&leave, &[&session, &attach_no, &grace_s, &place]).await?;
+    if n_left == 0 && log_place > 0 {
+        // It is attached again; what it has settled here it has all the same.
         keep_places(db, &[(session, log_place)]).await?;
     }
-    let leave = db.prepare_cached(LEAVE).await?;
-    db.execute(&leave, &[&session, &attach_no, &grace_s]).await?;
     let end = db.prepare_cached(END).await?;
     let Some(ended) = db.query_opt(&end, &[&session, &attach_no]).await? else {
         return Ok(None);
@@ -136,12 +134,6 @@ pub async fn depart(
         key: row.get("key"),
         display_name: row.get("display_name"),
     }))
-}
-
-/// The nodes that have sessions of the mesh.
-pub async fn nodes_of_mesh(db: &impl GenericClient, mesh: i64) -> Result<Vec<i32>> {
-    let nodes = db.prepare_cached(NODES_OF_MESH).await?;
-    Ok(db.query(&nodes, &[&mesh]).await?.iter().map(|row| row.get("node")).collect())
 }
 
 /// Who is here, or away no longer than the grace: longest attached first. Hidden sessions are shown

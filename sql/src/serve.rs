@@ -93,16 +93,27 @@ statements! {
          order by seq + 0
          limit $3";
 
+    // `offset 0`: what is read of a session is read once, not for every message.
     CATCH_UP = "
-        select seq, at, xid::text::bigint as xid, octet_length(ciphertext) as bytes
-          from message
-         where mesh = $1 and kind = 1 and xid >= $2::text::xid8
-           and at > now() - $3::float8 * interval '1 s'
-           and sender <> $4 and target = any($5)
-           and ($7::text is null or at > $8::timestamptz
-                or not pg_visible_in_snapshot(xid, $7::text::pg_snapshot))
-         order by seq + 0 desc
-         limit $6";
+        select q.i, m.seq, m.at, m.xid, m.bytes
+          from (select i, mesh, session, taken_at, place::xid8 as place,
+                       string_to_array(targets, E'\\n') as targets,
+                       snapshot::pg_snapshot as snapshot
+                  from unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::text[],
+                              $6::timestamptz[])
+                       with ordinality as q(mesh, place, session, targets, snapshot, taken_at, i)
+                offset 0) q
+          cross join lateral (
+               select seq, at, xid::text::bigint as xid, octet_length(ciphertext) as bytes
+                 from message
+                where mesh = q.mesh and kind = 1 and xid >= q.place
+                  and at > now() - $7::float8 * interval '1 s'
+                  and sender <> q.session and target = any(q.targets)
+                  and (q.snapshot is null or at > q.taken_at
+                       or not pg_visible_in_snapshot(xid, q.snapshot))
+                order by seq + 0 desc
+                limit $8) m
+         order by q.i, m.seq";
 
     CATCH_UP_COUNT = "
         select count(*) as n
@@ -342,43 +353,65 @@ pub struct Missed {
     pub bytes: i32,
 }
 
-/// What a session missed: the newest multicasts since its start for these targets, oldest first,
-/// and how many older ones are left out.
+/// A session that comes, and what of the log is for it.
+#[derive(Debug)]
+pub struct Coming<'a> {
+    /// Its mesh.
+    pub mesh: i64,
+    /// Its mailbox.
+    pub session: i64,
+    /// Where its log starts.
+    pub start: &'a Start,
+    /// The targets whose multicasts it gets; group paths have no control characters.
+    pub targets: Vec<String>,
+}
+
+/// What sessions missed, one answer each: the newest multicasts since its start for its targets,
+/// oldest first, and how many older ones are left out.
 pub async fn catch_up(
     db: &impl GenericClient,
-    mesh: i64,
-    start: &Start,
-    session: i64,
-    targets: &[String],
-) -> Result<(Vec<Missed>, u64)> {
-    let catch_up = db.prepare_cached(CATCH_UP).await?;
-    let age = limit::CATCH_UP_AGE.as_secs_f64();
-    let place = start.place.to_string();
-    let most = i64::try_from(limit::CATCH_UP_MAX + 1).expect("a small constant");
-    let (snapshot, taken_at) = start.snapshot.clone().unzip();
-    let rows = db
-        .query(
-            &catch_up,
-            &[&mesh, &place, &age, &session, &targets, &most, &snapshot, &taken_at],
-        )
-        .await?;
-    let mut missed: Vec<Missed> = rows
+    coming: &[Coming<'_>],
+) -> Result<Vec<(Vec<Missed>, u64)>> {
+    let mut caught_up: Vec<(Vec<Missed>, u64)> = Vec::new();
+    caught_up.resize_with(coming.len(), Default::default);
+    let meshes: Vec<i64> = coming.iter().map(|c| c.mesh).collect();
+    let places: Vec<String> = coming.iter().map(|c| c.start.place.to_string()).collect();
+    let sessions: Vec<i64> = coming.iter().map(|c| c.session).collect();
+    let targets: Vec<String> = coming.iter().map(|c| c.targets.join("\n")).collect();
+    let (snapshots, taken_at): (Vec<Option<&str>>, Vec<Option<Timestamp>>) = coming
         .iter()
-        .map(|row| Missed {
+        .map(|c| c.start.snapshot.as_ref().map(|(s, at)| (s.as_str(), *at)).unzip())
+        .unzip();
+    let age = limit::CATCH_UP_AGE.as_secs_f64();
+    let most = i64::try_from(limit::CATCH_UP_MAX + 1).expect("a small constant");
+    let catch_up = db.prepare_cached(CATCH_UP).await?;
+    let values: [&(dyn ToSql + Sync); 8] =
+        [&meshes, &places, &sessions, &targets, &snapshots, &taken_at, &age, &most];
+    for row in db.query(&catch_up, &values).await? {
+        let at = usize::try_from(row.get::<_, i64>("i") - 1).expect("ordinals begin at one");
+        caught_up[at].0.push(Missed {
             seq: row.get("seq"),
             at: row.get("at"),
             xid: row.get("xid"),
             bytes: row.get("bytes"),
-        })
-        .collect();
-    let mut left_out = 0;
-    if missed.len() > limit::CATCH_UP_MAX {
-        missed.truncate(limit::CATCH_UP_MAX);
-        let count = db.prepare_cached(CATCH_UP_COUNT).await?;
-        let row = db.query_one(&count, &[&mesh, &place, &age, &session, &targets]).await?;
-        left_out = u64::try_from(row.get::<_, i64>("n")).unwrap_or(0);
-        left_out = left_out.saturating_sub(missed.len() as u64);
+        });
     }
-    missed.reverse();
-    Ok((missed, left_out))
+    for ((missed, left_out), coming) in caught_up.iter_mut().zip(coming) {
+        if missed.len() > limit::CATCH_UP_MAX {
+            missed.drain(..missed.len() - limit::CATCH_UP_MAX);
+            *left_out = count(db, coming).await?.saturating_sub(missed.len() as u64);
+        }
+    }
+    Ok(caught_up)
+}
+
+/// How many multicasts there are for a session since its start.
+async fn count(db: &impl GenericClient, coming: &Coming<'_>) -> Result<u64> {
+    let age = limit::CATCH_UP_AGE.as_secs_f64();
+    let place = coming.start.place.to_string();
+    let count = db.prepare_cached(CATCH_UP_COUNT).await?;
+    let values: [&(dyn ToSql + Sync); 5] =
+        [&coming.mesh, &place, &age, &coming.session, &coming.targets];
+    let row = db.query_one(&count, &values).await?;
+    Ok(u64::try_from(row.get::<_, i64>("n")).unwrap_or(0))
 }

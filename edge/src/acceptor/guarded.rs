@@ -11,6 +11,10 @@
 //! that of `Body` moving on with what arrives, and `Upgraded` has none: from there on the socket's
 //! own rules hold. Writing has a deadline of its own, so that a reader who stops reading ends too.
 //! HTTP/2 is refused: its frames have no heads to see, and upgrades there are something else.
+//!
+//! An upgraded connection is written to when it is flushed: frames gather here, in memory that is
+//! given back with the flush. The WebSocket library's own buffer would keep for each socket, for as
+//! long as it lives, what its longest run of frames took.
 
 use std::{
     io::{self, IoSlice},
@@ -57,6 +61,9 @@ impl Default for Deadlines {
 /// How an HTTP/2 connection begins.
 const HTTP2: &[u8] = b"PRI";
 const HEAD_END: &[u8] = b"\r\n\r\n";
+/// Bytes that gather before they are written without a flush; what is as long by itself does not
+/// gather.
+const GATHERED_BYTES_MAX: usize = 32 * 1024;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -72,10 +79,13 @@ pub struct Guarded<S> {
     inner: S,
     deadlines: Deadlines,
     state: State,
-    /// When the peer must have done what the state waits for.
-    read_by: Pin<Box<Sleep>>,
+    /// When the peer must have done what the state waits for; none once upgraded. A timer keeps the
+    /// task that polled it, here that of the HTTP connection, which ends with the upgrade.
+    read_by: Option<Pin<Box<Sleep>>>,
     /// When the next byte must be written; none while nothing waits to be.
     write_by: Option<Pin<Box<Sleep>>>,
+    /// What was said since the last flush of an upgraded connection.
+    gathered: Vec<u8>,
     /// The first bytes of the connection, as far as they were those of HTTP/2.
     n_http2: usize,
     /// How many bytes of the head's end were just seen.
@@ -89,8 +99,9 @@ impl<S> Guarded<S> {
             inner,
             deadlines,
             state: State::Head,
-            read_by: Box::pin(sleep_until(Instant::now() + deadlines.head)),
+            read_by: Some(Box::pin(sleep_until(Instant::now() + deadlines.head))),
             write_by: None,
+            gathered: Vec::new(),
             n_http2: 0,
             n_end: 0,
             _permit: permit,
@@ -106,9 +117,14 @@ impl<S> Guarded<S> {
                 let earned = Duration::from_secs(n_bytes / limit::HTTP_BODY_BYTES_PER_SECOND);
                 since + self.deadlines.body + earned
             }
-            State::Upgraded => return,
+            State::Upgraded => {
+                self.read_by = None;
+                return;
+            }
         };
-        self.read_by.as_mut().reset(by);
+        if let Some(read_by) = &mut self.read_by {
+            read_by.as_mut().reset(by);
+        }
     }
 
     /// Follows what the peer sent.
@@ -211,12 +227,40 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
             Poll::Ready(Ok(())) if this.state != State::Upgraded => {
                 Poll::Ready(this.heard(&buffer.filled()[before..]))
             }
-            Poll::Pending if this.state != State::Upgraded => {
-                ready!(this.read_by.as_mut().poll(cx));
+            Poll::Pending => {
+                let Some(read_by) = &mut this.read_by else { return Poll::Pending };
+                ready!(read_by.as_mut().poll(cx));
                 Poll::Ready(Err(too_late("the peer sends too slowly")))
             }
             done => done,
         }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Guarded<S> {
+    /// Takes what is to be written with the next flush.
+    fn gather(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if !self.gathered.is_empty() && self.gathered.len() + bytes.len() > GATHERED_BYTES_MAX {
+            ready!(self.pass_on(cx))?;
+        }
+        if bytes.len() > GATHERED_BYTES_MAX {
+            return pin!(&mut self.inner).poll_write(cx, bytes);
+        }
+        self.gathered.extend_from_slice(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    /// Writes what has gathered, and gives its memory back.
+    fn pass_on(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.gathered.is_empty() {
+            let n_bytes = ready!(pin!(&mut self.inner).poll_write(cx, &self.gathered))?;
+            if n_bytes == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.gathered.drain(..n_bytes);
+        }
+        self.gathered = Vec::new();
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -227,6 +271,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
+        if this.state == State::Upgraded {
+            return this.gather(cx, bytes);
+        }
         this.said(bytes);
         let done = pin!(&mut this.inner).poll_write(cx, bytes);
         this.written(cx, done)
@@ -238,7 +285,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
-        this.said(slices.iter().find(|slice| !slice.is_empty()).map_or(&[], |slice| slice));
+        let first: &[u8] = slices.iter().find(|slice| !slice.is_empty()).map_or(&[], |slice| slice);
+        if this.state == State::Upgraded {
+            return this.gather(cx, first);
+        }
+        this.said(first);
         let done = pin!(&mut this.inner).poll_write_vectored(cx, slices);
         this.written(cx, done)
     }
@@ -249,13 +300,69 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        ready!(this.pass_on(cx))?;
         let done = pin!(&mut this.inner).poll_flush(cx);
         this.written(cx, done)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        ready!(this.pass_on(cx))?;
         let done = pin!(&mut this.inner).poll_shutdown(cx);
         this.written(cx, done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use futures_util::FutureExt;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+        sync::Semaphore,
+    };
+
+    use super::*;
+
+    /// An upgraded connection, and its peer.
+    fn upgraded() -> (Guarded<DuplexStream>, DuplexStream) {
+        let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let (near, far) = duplex(8 * GATHERED_BYTES_MAX);
+        let mut guarded = Guarded::new(near, Deadlines::default(), permit);
+        guarded.wait(State::Upgraded);
+        (guarded, far)
+    }
+
+    #[tokio::test]
+    async fn frames_leave_together_with_their_flush_and_keep_no_memory() {
+        let (mut near, mut far) = upgraded();
+        let mut heard = [0; 16];
+        near.write_all(b"one").await.unwrap();
+        near.write_all(b"two").await.unwrap();
+        assert!(far.read(&mut heard).now_or_never().is_none(), "nothing leaves before the flush");
+
+        near.flush().await.unwrap();
+
+        let n_bytes = far.read(&mut heard).await.unwrap();
+        assert_eq!(&heard[..n_bytes], b"onetwo");
+        assert_eq!(near.gathered.capacity(), 0);
+        assert!(near.read_by.is_none(), "no timer is left of the HTTP connection");
+    }
+
+    #[tokio::test]
+    async fn long_frames_keep_their_place_among_short_ones() {
+        let (mut near, mut far) = upgraded();
+        let long = vec![b'l'; 2 * GATHERED_BYTES_MAX];
+        let frames: [&[u8]; 4] = [b"a", &long, b"b", &[b'm'; GATHERED_BYTES_MAX]];
+
+        for frame in frames {
+            near.write_all(frame).await.unwrap();
+        }
+        near.shutdown().await.unwrap();
+
+        let mut heard = Vec::new();
+        far.read_to_end(&mut heard).await.unwrap();
+        assert!(heard == frames.concat(), "{} bytes came", heard.len());
     }
 }

@@ -66,13 +66,13 @@ async fn set_visible(ctx: &Context<'_>, call: &SetVisible) -> Result<Option<Stri
     if before != call.visible {
         let name = if call.visible { "peer_visible" } else { "peer_hidden" };
         let data = json!({"name": session.name, "pubkey": session.key});
-        ctx.node.tell(Tell::Event(Box::new(Event {
+        ctx.node.tell(Tell::Events(vec![Event {
             mesh: session.mesh,
             except: Some(session.mailbox),
             about: session.mailbox,
             no: session.attach_no,
             push: push::event(&session.mesh_id, name, data),
-        })));
+        }]));
     }
     Ok(ctx.reply::<SetVisible>(&Ack::of_request(ctx.req_id)))
 }

@@ -428,8 +428,9 @@ async fn a_hidden_session_hides_no_other_session_of_its_member() {
     assert_eq!(second.me().await["visible"], json!(true), "another session is live");
 
     second.call(json!({"type": "set_visible", "visible": false})).await;
+    let mut second = second.back(edge, OLD).await;
+    assert_eq!(second.me().await["visible"], json!(false), "it was hidden itself");
     live.close().await;
-    let second = second.back(edge, OLD).await;
     second.close().await;
     mesh.until("select count(*) from presence", "0").await;
     let mut third = Peer::connect(edge, &member, Keypair::generate(), OLD).await;
