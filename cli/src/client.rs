@@ -118,7 +118,7 @@ pub struct Client {
 impl Client {
     /// Starts a session without waiting for it. Must be called within a tokio runtime.
     pub fn start(config: Config) -> (Self, Pushes) {
-        crate::rest::install_tls();
+        crate::tls::install();
         let (commands, commanded) = mpsc::unbounded_channel();
         let (incoming_to, incoming) = mpsc::unbounded_channel();
         let (state_to, state) = watch::channel(State::Connecting(None));

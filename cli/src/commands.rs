@@ -4,6 +4,9 @@
 //! pushed to it meanwhile goes to the home's inbox like everything else.
 
 pub mod attach;
+pub mod bench;
+pub mod completions;
+pub mod config;
 pub mod demo;
 pub mod doctor;
 pub mod group;
@@ -11,8 +14,11 @@ pub mod inbox;
 pub mod invite;
 pub mod join;
 pub mod leave;
+pub mod mcp;
+pub mod member;
 pub mod mesh;
 pub mod peers;
+pub mod ping;
 pub mod send;
 pub mod status;
 pub mod summary;
@@ -23,22 +29,24 @@ pub mod whoami;
 use clap::{Parser, Subcommand};
 
 use crate::Result;
+use crate::error::CODES;
 use crate::home::{Home, Membership};
 use crate::output::Output;
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found or ambiguous, 4 not connected, 5 refused.
-Environment: SKEIN_HOME (default ~/.skein), SKEIN_OPERATOR_TOKEN, NO_COLOR, RUST_LOG.";
+Environment: SKEIN_HOME (default ~/.skein), SKEIN_OPERATOR_TOKEN, NO_COLOR, RUST_LOG, and
+SSL_CERT_FILE, which names more certificates to trust.";
 
 /// Talk with the other peers of a mesh.
 #[derive(Debug, Parser)]
-#[command(name = "skein", version, after_help = EXIT_CODES)]
+#[command(name = "skein", version, after_help = EXIT_CODES, after_long_help = long_help())]
 pub struct Cli {
     /// Print JSON for programs instead of words.
     #[arg(long, global = true)]
     pub json: bool,
 
-    /// The mesh, by short name or id; needed when several are joined.
+    /// The mesh, by short name or id; needed when several are joined and `config` names none.
     #[arg(long, global = true, value_name = "MESH")]
     pub mesh: Option<String>,
 
@@ -63,13 +71,16 @@ pub enum Command {
     Join(join::Args),
     /// Forget a mesh that this home joined.
     Leave(leave::Args),
+    /// List members, change what they may do, remove them.
+    #[command(subcommand)]
+    Member(member::Command),
     /// Send a message.
     Send(send::Args),
     /// Show what arrived, or follow it.
     Inbox(inbox::Args),
     /// Show who is here.
     Peers(peers::Args),
-    /// Check the connection, or say what you are doing.
+    /// See everything at a glance, or say what you are doing.
     Status(status::Args),
     /// Join, leave and list groups.
     #[command(subcommand)]
@@ -80,8 +91,31 @@ pub enum Command {
     Trace(trace::Args),
     /// Show who you are in each mesh.
     Whoami(whoami::Args),
-    /// Check this home and every edge, and say what to do.
+    /// Be a peer for an AI agent: an MCP server on standard input and output.
+    Mcp(mcp::Args),
+    /// Measure the way to the mesh and its database, and look whether a peer is here.
+    Ping(ping::Args),
+    /// Take every hop from this home to a message that came back, and name the broken one.
     Doctor(doctor::Args),
+    /// Show and change what you chose.
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Print what lets a shell complete these commands.
+    Completions(completions::Args),
+    /// Measure edges: throughput, latency, memory, CPU.
+    Bench(bench::Args),
+}
+
+/// What the long help ends with: the exit codes, and the codes of errors.
+fn long_help() -> String {
+    let mut text =
+        format!("{EXIT_CODES}\n\nErrors name a code; with --json they are one object,\n");
+    text +=
+        "{\"error\": {\"code\", \"message\", \"hint\"}}. A refusal has the server's code, and 5:\n";
+    for (code, exit, meaning) in CODES {
+        text += &format!("  {code:14} {exit}  {meaning}\n");
+    }
+    text
 }
 
 /// What every command knows.
@@ -101,6 +135,11 @@ impl Context {
         self.home.membership(self.mesh.as_deref())
     }
 
+    /// What others are to call us where nothing else was said.
+    pub fn default_name(&self) -> Result<String> {
+        Ok(self.home.settings()?.name.unwrap_or_else(join::default_name))
+    }
+
     /// The memberships that are meant: the named one, or all.
     pub fn memberships(&self) -> Result<Vec<Membership>> {
         match &self.mesh {
@@ -112,6 +151,10 @@ impl Context {
 
 /// Runs a command to its end.
 pub async fn run(cli: Cli) -> Result<()> {
+    // Whoever installs us has no home yet, and needs none.
+    if let Command::Completions(args) = &cli.command {
+        return completions::run(args);
+    }
     let context =
         Context { home: Home::open()?, out: Output::new(cli.json), mesh: cli.mesh.clone() };
     let context = &context;
@@ -122,6 +165,7 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::Invite(args) => invite::run(context, args).await,
         Command::Join(args) => join::run(context, args).await,
         Command::Leave(args) => leave::run(context, args),
+        Command::Member(command) => member::run(context, command).await,
         Command::Send(args) => send::run(context, args).await,
         Command::Inbox(args) => inbox::run(context, args).await,
         Command::Peers(args) => peers::run(context, args).await,
@@ -130,6 +174,11 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::Summary(args) => summary::run(context, args).await,
         Command::Trace(args) => trace::run(context, args).await,
         Command::Whoami(args) => whoami::run(context, args),
+        Command::Mcp(args) => mcp::run(context, args).await,
+        Command::Ping(args) => ping::run(context, args).await,
         Command::Doctor(args) => doctor::run(context, args).await,
+        Command::Config(command) => config::run(context, command),
+        Command::Completions(args) => completions::run(&args),
+        Command::Bench(args) => bench::run(context, args).await,
     }
 }

@@ -1,26 +1,30 @@
 //! A home: what a person keeps on this machine (`SKEIN_HOME`, else `~/.skein`).
 //!
 //! ```text
+//! config.json              what the person chose for all meshes
 //! meshes/<meshId>.json     a membership with its secrets (0600)
 //! sessions/<meshId>/       session keys, each locked by the process that uses it
 //! inbox/<meshId>/          what arrived
+//! inbox/<meshId>/<key>/    what arrived for one agent's session
 //! names/<meshId>.json      what keys were called when they were last seen
 //! joining/<hash>.key       the member key of a join that was not answered yet
 //! ```
 //!
 //! Everything is readable by its owner alone, and written whole or not at all.
 
+mod config;
 mod membership;
 mod names;
 mod session;
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
-use skein_crypto::{Keypair, Secret};
+use skein_crypto::{Keypair, Public, Secret};
 
+pub use self::config::Settings;
 pub use self::membership::{Membership, SecretText, VERSION};
 pub use self::names::Names;
 pub use self::session::{Lifetime, Session};
@@ -61,13 +65,37 @@ impl Home {
         self.dir.join("inbox").join(file_name(mesh_id))
     }
 
+    /// The folder of an agent's inbox: what is for one session is not for the others.
+    pub fn agent_inbox(&self, mesh_id: &str, session: &Public) -> PathBuf {
+        self.inbox(mesh_id).join(session.hex())
+    }
+
     /// The file of a membership; programs that live long watch it.
     pub fn membership_file(&self, mesh_id: &str) -> PathBuf {
         self.dir.join("meshes").join(format!("{}.json", file_name(mesh_id)))
     }
 
-    /// Every membership, by slug.
-    pub fn memberships(&self) -> Result<Vec<Membership>> {
+    /// The file of [`Settings`].
+    pub fn settings_file(&self) -> PathBuf {
+        self.dir.join("config.json")
+    }
+
+    /// What the person chose for all meshes.
+    pub fn settings(&self) -> Result<Settings> {
+        Settings::read(&self.settings_file())
+    }
+
+    /// Changes the settings as they are now on disk, and writes them.
+    pub fn change_settings(&self, change: impl FnOnce(&mut Settings)) -> Result<Settings> {
+        let _lock = self.lock()?;
+        let mut settings = self.settings()?;
+        change(&mut settings);
+        settings.write(&self.settings_file())?;
+        Ok(settings)
+    }
+
+    /// The files of all memberships.
+    pub fn membership_files(&self) -> Result<Vec<PathBuf>> {
         let dir = self.dir.join("meshes");
         let entries = match fs::read_dir(&dir) {
             Ok(entries) => entries,
@@ -78,25 +106,38 @@ impl Home {
         for entry in entries {
             let path = entry?.path();
             if path.extension().is_some_and(|kind| kind == "json") {
-                all.push(Membership::read(&path)?);
+                all.push(path);
             }
         }
+        Ok(all)
+    }
+
+    /// Every membership, by slug.
+    pub fn memberships(&self) -> Result<Vec<Membership>> {
+        let files = self.membership_files()?;
+        let read = files.iter().map(|path| Membership::read(path));
+        let mut all = read.collect::<Result<Vec<_>>>()?;
         all.sort_by(|a, b| (&a.slug, &a.mesh_id).cmp(&(&b.slug, &b.mesh_id)));
         Ok(all)
     }
 
-    /// The membership that `mesh` names by slug or id; without a name, the only one.
+    /// The membership that `mesh` names by slug or id; without a name, the only one, or the one that
+    /// the settings name.
     pub fn membership(&self, mesh: Option<&str>) -> Result<Membership> {
         let all = self.memberships()?;
-        let slugs = || all.iter().map(|membership| membership.slug.clone()).collect();
-        let Some(name) = mesh else {
+        let is_named = |one: &&Membership, name: &str| one.mesh_id == name || one.slug == name;
+        let chosen = if mesh.is_none() && all.len() > 1 { self.settings()?.mesh } else { None };
+        // A default that was left since is none.
+        let chosen = chosen.filter(|name| all.iter().any(|one| is_named(&one, name)));
+        let Some(name) = mesh.or(chosen.as_deref()) else {
+            let slugs = || all.iter().map(|membership| membership.slug.clone()).collect();
             return match all.len() {
                 0 => Err(Error::NoMesh),
                 1 => Ok(all.into_iter().next().expect("there is one")),
                 _ => Err(Error::WhichMesh(slugs())),
             };
         };
-        let mut found = all.iter().filter(|one| one.mesh_id == name || one.slug == name);
+        let mut found = all.iter().filter(|one| is_named(one, name));
         match (found.next(), found.next()) {
             (Some(only), None) => Ok(only.clone()),
             (None, _) => Err(Error::NotFound(format!("no mesh `{name}` is joined in this home"))),
@@ -124,9 +165,7 @@ impl Home {
         mesh_id: &str,
         change: impl FnOnce(&mut Membership),
     ) -> Result<Membership> {
-        let lock = files::open(&self.dir.join("lock")).map_err(Error::at(&self.dir))?;
-        rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive)
-            .map_err(std::io::Error::from)?;
+        let _lock = self.lock()?;
         let mut membership = Membership::read(&self.membership_file(mesh_id))?;
         change(&mut membership);
         self.save(&membership)?;
@@ -174,6 +213,14 @@ impl Home {
     pub fn joined(&self, token_hash: &str) {
         // A key that stays behind is used by nobody.
         let _ = fs::remove_file(self.joining_file(token_hash));
+    }
+
+    /// Held by whoever changes a file of the home, until it is dropped.
+    fn lock(&self) -> Result<File> {
+        let lock = files::open(&self.dir.join("lock")).map_err(Error::at(&self.dir))?;
+        rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive)
+            .map_err(std::io::Error::from)?;
+        Ok(lock)
     }
 
     fn joining_file(&self, token_hash: &str) -> PathBuf {

@@ -2,16 +2,20 @@
 //!
 //! [`client`] keeps one session attached to a mesh, whatever edges come and go. [`home`] is what a
 //! person keeps on disk: memberships, keys, the inbox. [`local`] runs a whole mesh on this machine.
-//! [`commands`] is one file a command.
+//! [`mcp`] makes an agent a peer. [`commands`] is one file a command.
 
+pub mod bench;
 pub mod client;
 pub mod commands;
 pub mod error;
 pub mod files;
 pub mod home;
 pub mod local;
+pub mod mcp;
 pub mod output;
+pub mod probe;
 pub mod rest;
 pub mod time;
+pub mod tls;
 
 pub use error::{Error, Result};

@@ -54,20 +54,17 @@ impl Output {
         if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
-    /// Says on standard error what went wrong, and what to do next.
+    /// Says on standard error what went wrong, and what to do next. With `--json` it is one object,
+    /// `{"error": {"code", "message", "hint"}}`.
     pub fn fail(&self, error: &Error) {
-        let message = chain(error);
+        let (code, message, hint) = (error.code(), chain(error), error.hint());
         let mut out = io::stderr().lock();
         let written = if self.json {
-            let code = match error {
-                Error::Refused { code, .. } => code.as_str(),
-                other => name(other),
-            };
-            let body = json!({"error": {"code": code, "message": message, "hint": error.hint()}});
+            let body = json!({"error": {"code": code, "message": message, "hint": hint}});
             writeln!(out, "{body}")
         } else {
-            let hint = error.hint().map(|hint| format!("\n  {hint}")).unwrap_or_default();
-            writeln!(out, "skein: {message}{hint}")
+            let hint = hint.map(|hint| format!("\n  {}", harmless(&hint))).unwrap_or_default();
+            writeln!(out, "skein: {} ({code}){hint}", harmless(&message))
         };
         // There is nowhere left to say that standard error is gone.
         let _ = written;
@@ -85,17 +82,8 @@ pub fn harmless(text: &str) -> String {
     text.chars().map(|c| if keep(c) { c } else { '\u{fffd}' }).collect()
 }
 
-fn name(error: &Error) -> &'static str {
-    match error.exit_code() {
-        2 => "usage",
-        3 => "not_found",
-        4 => "not_connected",
-        5 => "refused",
-        _ => "failed",
-    }
-}
-
-fn chain(error: &Error) -> String {
+/// An error with its causes, none of them twice.
+pub fn chain(error: &Error) -> String {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {

@@ -5,14 +5,13 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, Method, Response};
+use reqwest::{Client, ClientBuilder, Method, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use skein_crypto::{Secret, request};
 
 use crate::home::Membership;
-use crate::time;
-use crate::{Error, Result};
+use crate::{Error, Result, time, tls};
 
 /// How long a request may take.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -39,15 +38,11 @@ pub struct Rest {
 impl Rest {
     /// Asks at these addresses (`http(s)://host[:port]`).
     pub fn new(bases: Vec<String>, signer: Signer) -> Result<Self> {
-        install_tls();
-        // Sockets go straight to the edge, so requests do too: a proxy that only they use would
-        // make one work and the other not.
-        let http = Client::builder()
-            .no_proxy()
+        let http = client_builder()
             .timeout(DEADLINE)
             .connect_timeout(DEADLINE / 2)
             .build()
-            .map_err(|error| Error::NotConnected(chain(&error)))?;
+            .map_err(|error| Error::NotConnected(reason(&error)))?;
         Ok(Self { bases, signer, http })
     }
 
@@ -68,7 +63,7 @@ impl Rest {
         if !response.status().is_success() {
             return Err(refusal(response).await);
         }
-        response.text().await.map_err(|error| Error::NotConnected(chain(&error)))
+        response.text().await.map_err(|error| Error::NotConnected(reason(&error)))
     }
 
     /// Makes something.
@@ -112,9 +107,9 @@ impl Rest {
             }
             match request.send().await {
                 Ok(response) => return Ok(response),
-                Err(error) if error.is_connect() => problem = format!("{base}: {}", chain(&error)),
+                Err(error) if error.is_connect() => problem = format!("{base}: {}", reason(&error)),
                 Err(error) => {
-                    return Err(Error::NotConnected(format!("{base}: {}", chain(&error))));
+                    return Err(Error::NotConnected(format!("{base}: {}", reason(&error))));
                 }
             }
         }
@@ -125,7 +120,7 @@ impl Rest {
         if !response.status().is_success() {
             return Err(refusal(response).await);
         }
-        let text = response.text().await.map_err(|error| Error::NotConnected(chain(&error)))?;
+        let text = response.text().await.map_err(|error| Error::NotConnected(reason(&error)))?;
         serde_json::from_str(&text).map_err(|error| Error::Unexpected(error.to_string()))
     }
 }
@@ -171,21 +166,23 @@ pub fn ws_of(edge: &str) -> Option<String> {
     Some(format!("{}/ws", http.replacen("http", "ws", 1)))
 }
 
-/// Chooses ring for TLS, once; two providers may be linked, and then nothing chooses by itself.
-pub fn install_tls() {
-    // It fails only if somebody chose before us, which is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+/// How our HTTP clients begin. Sockets go straight to the edge and trust what [`tls`] trusts, so
+/// requests do too: what only one of them used would make one work and the other not.
+pub fn client_builder() -> ClientBuilder {
+    Client::builder().no_proxy().tls_backend_preconfigured(tls::config().as_ref().clone())
 }
 
-/// An error with its causes, which reqwest keeps apart.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
+/// Why a request got no answer: the innermost cause, since what reqwest wraps around it names only
+/// its own parts.
+pub fn reason(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "no answer in time".into();
     }
-    text
+    let mut innermost: &dyn std::error::Error = error;
+    while let Some(cause) = innermost.source() {
+        innermost = cause;
+    }
+    innermost.to_string()
 }
 
 #[cfg(test)]

@@ -60,15 +60,8 @@ pub enum Variant {
 
 impl Variant {
     /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::Ours,
-        Self::Old,
-        Self::Mixed,
-        Self::Deaf,
-        Self::Paused,
-        Self::Moving,
-        Self::Aged,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Ours, Self::Old, Self::Mixed, Self::Deaf, Self::Paused, Self::Moving, Self::Aged];
 
     /// The variant of this name.
     pub fn parse(name: &str) -> Option<Self> {

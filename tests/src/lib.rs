@@ -7,7 +7,6 @@
 //!
 //! These functions panic when the deployment cannot be brought up, as tests do.
 
-pub mod cpu;
 pub mod fire;
 pub mod gate;
 pub mod peer;

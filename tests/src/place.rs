@@ -71,14 +71,12 @@ pub struct Setup {
     pub fail: Vec<(usize, String)>,
     /// More settings for every edge.
     pub environment: Vec<(String, String)>,
-    /// Edges and workers connect to PostgreSQL itself: for measuring.
-    pub direct: bool,
 }
 
 impl Default for Setup {
     fn default() -> Self {
         let (fail, environment) = (Vec::new(), Vec::new());
-        Self { edges: 2, workers: 1, fail, environment, direct: false }
+        Self { edges: 2, workers: 1, fail, environment }
     }
 }
 
@@ -92,8 +90,8 @@ impl Place {
         let url = server.create_database(DATABASE).await.expect("a database can be made");
         let (mesh_id, mesh) = prepare(&url).await;
         let proxy = Proxy::start(server.port()).await;
-        let door = if setup.direct { server.port() } else { proxy.port };
-        let through = url.replacen(&format!(":{}/", server.port()), &format!(":{door}/"), 1);
+        let (port, door) = (server.port(), proxy.port);
+        let through = url.replacen(&format!(":{port}/"), &format!(":{door}/"), 1);
         let folder = TempDir::new().expect("there is room for temporary files");
 
         let mut edges = Vec::new();

@@ -84,7 +84,7 @@ impl Edges {
 }
 
 /// Edges that are remembered; a mesh has a handful.
-const EDGES_MAX: usize = 32;
+pub const EDGES_MAX: usize = 32;
 
 fn jitter(most: Duration) -> Duration {
     most.mul_f64(rand::rng().random_range(0.0..1.0))

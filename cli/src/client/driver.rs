@@ -219,7 +219,7 @@ impl Driver {
                     }
                     format!("{url}: {}", refusal.message)
                 }
-                Some(Err(Failed::Unreachable(problem))) => {
+                Some(Err(Failed::Unreachable { problem, .. })) => {
                     self.gave_up = Some(Instant::now());
                     wait = self.edges.failed();
                     format!("{url}: {problem}")

@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 
 use self::ids::{Ids, Seen};
-pub use self::shown::Shown;
+pub use self::shown::{Mark, Shown};
 use super::message::Message;
 use crate::files;
 

@@ -17,6 +17,13 @@ pub enum Incoming {
     Message(Box<Message>),
     /// Something happened in the mesh.
     Event(Event),
+    /// Another capability has something to say: a frame that is neither a push nor an answer.
+    Frame {
+        /// Its `type`.
+        kind: String,
+        /// All of it.
+        text: String,
+    },
     /// Attached.
     Connected {
         /// To this edge.

@@ -17,8 +17,13 @@ use skein_wire::{Envelope, Refusal};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+use tokio_tungstenite::tungstenite::{Bytes, Error, Message, Utf8Bytes};
+use tokio_tungstenite::{
+    Connector, MaybeTlsStream, WebSocketStream, client_async_with_config,
+    connect_async_tls_with_config,
+};
+
+use crate::tls;
 
 /// How long connecting and the TLS handshake may take.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
@@ -34,9 +39,12 @@ const QUEUED_MAX: usize = 256;
 /// The close code of a socket whose session is attached elsewhere.
 pub const REPLACED: u16 = 4409;
 
+/// A stream that was upgraded, before its hello.
+pub type Upgraded = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
 /// An attached socket.
 pub struct Socket {
-    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    stream: Upgraded,
     queued: VecDeque<Message>,
     is_dirty: bool,
 }
@@ -46,8 +54,10 @@ pub struct Socket {
 pub enum Frame {
     /// A text frame.
     Text(Utf8Bytes),
-    /// A ping or a pong: the edge lives.
+    /// A ping: the edge lives.
     Sign,
+    /// The answer to a ping of ours.
+    Pong(Bytes),
     /// The edge closed, with this code if it gave one.
     Close(Option<u16>),
 }
@@ -58,7 +68,12 @@ pub enum Failed {
     /// The edge said no.
     Rejected(Refusal),
     /// It could not be reached, or went away, or was too slow.
-    Unreachable(String),
+    Unreachable {
+        /// The code of its close frame, if one came.
+        code: Option<u16>,
+        /// What happened.
+        problem: String,
+    },
 }
 
 /// What came with the answer to a hello.
@@ -74,35 +89,36 @@ pub struct Attached {
 impl Socket {
     /// Connects to `url` and says `hello`.
     pub async fn attach(url: &str, hello: String) -> Result<Attached, Failed> {
-        let unreachable = |error: &dyn std::fmt::Display| Failed::Unreachable(error.to_string());
-        let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER_BYTES)
-            .max_message_size(Some(FRAME_BYTES_MAX))
-            .max_frame_size(Some(FRAME_BYTES_MAX));
-        let connect = timeout(CONNECT_DEADLINE, connect_async_with_config(url, Some(config), true));
-        let (stream, _) = connect
+        let stream = timeout(CONNECT_DEADLINE, connect(url))
             .await
-            .map_err(|_| Failed::Unreachable("no connection within 5 s".into()))?
-            .map_err(|error| unreachable(&error))?;
+            .map_err(|_| unreachable("no connection within 5 s"))?
+            .map_err(|error| unreachable(error.to_string()))?;
+        Self::greet(stream, hello).await
+    }
+
+    /// Says `hello` over a stream that was upgraded.
+    pub async fn greet(stream: Upgraded, hello: String) -> Result<Attached, Failed> {
         let mut socket = Self { stream, queued: VecDeque::new(), is_dirty: false };
         socket.queue(hello.into());
         timeout(HELLO_DEADLINE, socket.answer())
             .await
-            .map_err(|_| Failed::Unreachable("no answer to hello within 5 s".into()))?
+            .map_err(|_| unreachable("no answer to hello within 5 s"))?
             .map(|(ack, early)| Attached { socket, ack, early })
     }
 
     async fn answer(&mut self) -> Result<(HelloAck, Vec<Push>), Failed> {
-        let malformed = |_| Failed::Unreachable("answer to hello is malformed".into());
+        let malformed = |_| unreachable("answer to hello is malformed");
         let mut early = Vec::new();
         loop {
             let text = match self.next().await {
                 Ok(Frame::Text(text)) => text,
-                Ok(Frame::Sign) => continue,
-                Ok(Frame::Close(code)) => return Err(Failed::Unreachable(closed(code))),
-                Err(error) => return Err(Failed::Unreachable(error)),
+                Ok(Frame::Sign | Frame::Pong(_)) => continue,
+                Ok(Frame::Close(code)) => {
+                    return Err(Failed::Unreachable { code, problem: closed(code) });
+                }
+                Err(error) => return Err(unreachable(error)),
             };
-            let head = Envelope::peek(&text).map_err(|error| Failed::Unreachable(error.detail))?;
+            let head = Envelope::peek(&text).map_err(|error| unreachable(error.detail))?;
             match head.kind.as_str() {
                 "hello_ack" => {
                     return Ok((serde_json::from_str(&text).map_err(malformed)?, early));
@@ -119,6 +135,11 @@ impl Socket {
     /// Takes a frame to be written while [`Socket::next`] waits.
     pub fn queue(&mut self, text: Utf8Bytes) {
         self.queued.push_back(Message::Text(text));
+    }
+
+    /// Pings the edge; [`Socket::next`] returns the pong.
+    pub fn ping(&mut self, payload: impl Into<Bytes>) {
+        self.queued.push_back(Message::Ping(payload.into()));
     }
 
     /// Whether more frames should be queued now.
@@ -157,7 +178,7 @@ impl Socket {
                         }
                         Ok(Frame::Sign)
                     }
-                    Message::Pong(_) => Ok(Frame::Sign),
+                    Message::Pong(payload) => Ok(Frame::Pong(payload)),
                     Message::Binary(_) | Message::Frame(_) => continue,
                 },
             };
@@ -165,10 +186,7 @@ impl Socket {
         }
     }
 
-    fn write(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Result<(), tokio_tungstenite::tungstenite::Error> {
+    fn write(&mut self, context: &mut Context<'_>) -> Result<(), Error> {
         while !self.queued.is_empty() {
             match Pin::new(&mut self.stream).poll_ready(context)? {
                 Poll::Pending => return Ok(()),
@@ -198,6 +216,30 @@ impl Socket {
         // The edge may be gone; then there is nobody to say goodbye to.
         let _ = timeout(CLOSE_DEADLINE, goodbye).await;
     }
+}
+
+/// Connects to `url` up to the upgrade.
+pub async fn connect(url: &str) -> Result<Upgraded, Error> {
+    let connector = url.starts_with("wss:").then(|| Connector::Rustls(tls::config()));
+    let connected = connect_async_tls_with_config(url, Some(settings()), true, connector).await;
+    connected.map(|(stream, _)| stream)
+}
+
+/// Upgrades a stream that leads to `url`.
+pub async fn upgrade(url: &str, stream: MaybeTlsStream<TcpStream>) -> Result<Upgraded, Error> {
+    let upgraded = client_async_with_config(url, stream, Some(settings())).await;
+    upgraded.map(|(stream, _)| stream)
+}
+
+fn settings() -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .max_message_size(Some(FRAME_BYTES_MAX))
+        .max_frame_size(Some(FRAME_BYTES_MAX))
+}
+
+fn unreachable(problem: impl Into<String>) -> Failed {
+    Failed::Unreachable { code: None, problem: problem.into() }
 }
 
 /// How a close reads.

@@ -150,7 +150,7 @@ impl Follower<'_> {
 
     async fn incoming(&mut self, incoming: Incoming, client: &Client) -> Result<()> {
         match incoming {
-            Incoming::Message(_) => (),
+            Incoming::Message(_) | Incoming::Frame { .. } => (),
             Incoming::Event(event) => {
                 self.printer.heard(&event);
                 if self.events {

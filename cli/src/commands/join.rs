@@ -20,7 +20,7 @@ use crate::{Error, Result};
 pub struct Args {
     /// The link, whole, with what stands after the `#`.
     pub link: String,
-    /// What others will call you; your user name when left out.
+    /// What others will call you; the setting `name`, else your user name, when left out.
     #[arg(long)]
     pub name: Option<String>,
 }
@@ -74,12 +74,9 @@ pub async fn join(
         Some(membership) => membership.member()?,
         None => context.home.joining(&hash)?,
     };
-    let display_name: String = name
-        .or_else(|| known.as_ref().map(|membership| membership.display_name.clone()))
-        .unwrap_or_else(default_name)
-        .chars()
-        .take(DISPLAY_NAME_CHARS_MAX)
-        .collect();
+    let before = known.as_ref().map(|membership| membership.display_name.clone());
+    let display_name = name.or(before).map_or_else(|| context.default_name(), Ok)?;
+    let display_name: String = display_name.chars().take(DISPLAY_NAME_CHARS_MAX).collect();
     let joined = ask(&invited, &member, &display_name, link).await?;
     let membership = match known {
         Some(known) => Membership {

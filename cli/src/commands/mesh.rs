@@ -7,7 +7,7 @@ use skein_crypto::keys::RootKey;
 use skein_openapi::members::Members;
 use skein_openapi::meshes::{Mesh, MeshCreated, NewMesh};
 
-use super::{Context, attach, join};
+use super::{Context, attach};
 use crate::home::Membership;
 use crate::output::{harmless, short};
 use crate::rest::{Rest, Signer, http_of, ws_of};
@@ -85,7 +85,7 @@ pub async fn create(
     display_name: Option<String>,
 ) -> Result<Membership> {
     let (owner, member) = (Keypair::generate(), Keypair::generate());
-    let display_name = display_name.unwrap_or_else(join::default_name);
+    let display_name = display_name.map_or_else(|| context.default_name(), Ok)?;
     let new = NewMesh {
         slug,
         name,

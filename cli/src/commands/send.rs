@@ -140,7 +140,7 @@ async fn resolve(client: &Client, membership: &Membership, to: &str) -> Result<S
 }
 
 /// The key of a member who is not here.
-async fn away(membership: &Membership, name: &str) -> Result<String> {
+pub async fn away(membership: &Membership, name: &str) -> Result<String> {
     let unknown = || {
         Error::NotFound(format!(
             "nobody in {} is called `{name}`; `skein peers` lists who is here",

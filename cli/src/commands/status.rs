@@ -1,23 +1,37 @@
-//! `skein status`: whether each mesh can be reached; or what this member is doing.
+//! `skein status`: everything at a glance; or what this member is doing.
+//!
+//! A glance goes to every mesh of the home at once, and to every edge of each: who we are there,
+//! whether it can be reached and how fast, who is here, what waits to be read. It takes no longer
+//! than the slowest edge that answers, and five seconds where one does not.
 //!
 //! A status belongs to a session, and a command's session ends with it. So what is said here is
 //! kept in the home, and every program of this home that lives long takes it over within a second.
 
-use std::time::Instant;
+mod glance;
+
+use std::io::{self, Write};
 
 use clap::ValueEnum;
+use futures_util::future::join_all;
 use serde_json::json;
 use skein_wire::Status;
 
-use super::{Context, attach};
-use crate::client::State;
-use crate::home::Membership;
+use self::glance::Glance;
+use super::Context;
+use crate::output::{Output, harmless};
 use crate::{Error, Result};
+
+/// What the long help ends with.
+const HELP: &str = "\
+Ends with 4 when a mesh cannot be reached. With --json, for each mesh: {meshId, slug, displayName,
+  owner, connected, edge, tookMs, problem, edges: [{url, version, database, tookMs, problem}],
+  peers, sessions, unread, status, summary, groups}; what could not be asked is null";
 
 /// What to say, if anything.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = HELP)]
 pub struct Args {
-    /// What you are doing; left out, the connection of each mesh is checked.
+    /// What you are doing; left out, everything is shown at a glance.
     #[arg(value_enum)]
     doing: Option<Doing>,
 }
@@ -43,7 +57,7 @@ impl From<Doing> for Status {
     }
 }
 
-/// Runs `skein status`.
+/// Runs `skein status`. Ends with 4 when a mesh cannot be reached.
 pub async fn run(context: &Context, args: Args) -> Result<()> {
     if let Some(doing) = args.doing {
         return set(context, doing.into());
@@ -52,24 +66,20 @@ pub async fn run(context: &Context, args: Args) -> Result<()> {
     if memberships.is_empty() {
         return Err(Error::NoMesh);
     }
-    let mut shown = Vec::new();
-    for membership in &memberships {
-        shown.push(check(context, membership).await?);
-    }
+    let looks = memberships.iter().map(|membership| glance::at(context, membership));
+    let shown = join_all(looks).await.into_iter().collect::<Result<Vec<Glance>>>()?;
     context.out.print(&shown, |out| {
         for one in &shown {
-            let slug = context.out.bold(one["slug"].as_str().unwrap_or_default());
-            match one["edge"].as_str() {
-                Some(edge) => writeln!(out, "{slug}  connected to {edge} in {} ms", one["tookMs"])?,
-                None => writeln!(out, "{slug}  not connected: {}", one["problem"])?,
-            }
+            words(one, &context.out, out)?;
         }
         Ok(())
     })?;
-    let is_down = |one: &&serde_json::Value| one["connected"] == false;
-    match shown.iter().find(is_down) {
+    match shown.iter().find(|one| !one.connected) {
         None => Ok(()),
-        Some(one) => Err(Error::NotConnected(one["slug"].as_str().unwrap_or_default().to_owned())),
+        Some(one) => {
+            let problem = one.problem.as_deref().unwrap_or("no edge answered");
+            Err(Error::NotConnected(format!("{}: {problem}", one.slug)))
+        }
     }
 }
 
@@ -83,23 +93,45 @@ fn set(context: &Context, status: Status) -> Result<()> {
         .print(&shown, |out| writeln!(out, "You are {} in {}.", status.as_str(), membership.slug))
 }
 
-async fn check(context: &Context, membership: &Membership) -> Result<serde_json::Value> {
-    let since = Instant::now();
-    let attached = attach::start(context, membership, crate::home::Lifetime::Short)?;
-    let ready = attached.client.ready(attach::PATIENCE).await;
-    let took_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let state = attached.client.state();
-    attach::learn_edges(context, membership, &attached.client)?;
-    attached.client.close().await;
-    let edge = match state {
-        State::Connected(edge) => Some(edge),
-        State::Connecting(_) | State::Closed(_) => None,
-    };
-    Ok(json!({
-        "meshId": membership.mesh_id, "slug": membership.slug,
-        "connected": ready.is_ok(), "edge": edge, "tookMs": took_ms,
-        "problem": ready.err().map(|error| error.to_string()),
-        "status": membership.status, "summary": membership.summary,
-        "groups": membership.groups,
-    }))
+fn words(one: &Glance, how: &Output, out: &mut dyn Write) -> io::Result<()> {
+    let owner = if one.owner { ", its owner" } else { "" };
+    let name = harmless(&one.display_name);
+    writeln!(out, "{}  as {name}{owner}", how.bold(&harmless(&one.slug)))?;
+    match (&one.edge, &one.problem) {
+        (Some(edge), _) => writeln!(out, "  connected  {edge} in {} ms", one.took_ms)?,
+        (None, Some(problem)) => writeln!(out, "  connected  no: {}", harmless(problem))?,
+        (None, None) => writeln!(out, "  connected  no")?,
+    }
+    for edge in one.edges.iter().filter(|edge| Some(&edge.url) != one.edge.as_ref()) {
+        let how_it_is = match &edge.problem {
+            None => format!("answers in {:.1} ms", edge.took_ms.unwrap_or_default()),
+            Some(problem) => format!("no: {problem}"),
+        };
+        writeln!(out, "  edge       {}  {}", edge.url, harmless(&how_it_is))?;
+    }
+    if let Some(peers) = one.peers {
+        let yours = match one.sessions {
+            Some(0) | None => String::new(),
+            Some(1) => ", one more session is yours".into(),
+            Some(count) => format!(", {count} more sessions are yours"),
+        };
+        let others =
+            if peers == 1 { "1 other is here".into() } else { format!("{peers} others are here") };
+        writeln!(out, "  peers      {others}{yours}")?;
+    }
+    match one.unread {
+        0 => writeln!(out, "  inbox      nothing new")?,
+        count => writeln!(out, "  inbox      {count} not read: `skein inbox`")?,
+    }
+    let groups: Vec<_> = one.groups.iter().map(|group| format!("@{}", group.name)).collect();
+    if !groups.is_empty() {
+        writeln!(out, "  groups     {}", harmless(&groups.join(" ")))?;
+    }
+    if let Some(status) = one.status {
+        writeln!(out, "  status     {}", status.as_str())?;
+    }
+    if let Some(summary) = one.summary.as_ref().filter(|summary| !summary.is_empty()) {
+        writeln!(out, "  summary    {}", harmless(summary).replace('\n', " "))?;
+    }
+    Ok(())
 }

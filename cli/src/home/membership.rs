@@ -83,6 +83,15 @@ pub struct Membership {
 impl Membership {
     /// Reads a membership, and checks its keys.
     pub fn read(path: &Path) -> Result<Self> {
+        let membership = Self::read_unchecked(path)?;
+        membership
+            .member()
+            .map_err(|error| Error::Damaged { path: path.to_owned(), detail: error.to_string() })?;
+        Ok(membership)
+    }
+
+    /// Reads a membership whose keys may be damaged.
+    pub fn read_unchecked(path: &Path) -> Result<Self> {
         let text = Zeroizing::new(fs::read_to_string(path).map_err(Error::at(path))?);
         let damaged = |detail: String| Error::Damaged { path: path.to_owned(), detail };
         let membership: Self =
@@ -90,7 +99,6 @@ impl Membership {
         if membership.version > VERSION {
             return Err(damaged("a newer skein wrote it".into()));
         }
-        membership.member().map_err(|error| damaged(error.to_string()))?;
         Ok(membership)
     }
 

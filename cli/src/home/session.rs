@@ -24,6 +24,8 @@ const SESSIONS_MAX: u32 = 1000;
 pub enum Lifetime {
     /// It reads the inbox.
     Long,
+    /// It lives as long as an agent's host, and has an inbox of its own.
+    Agent,
     /// It does one thing and ends.
     Short,
 }
@@ -43,6 +45,7 @@ impl Session {
         files::make_dir(dir).map_err(Error::at(dir))?;
         let kind = match lifetime {
             Lifetime::Long => "long",
+            Lifetime::Agent => "agent",
             Lifetime::Short => "short",
         };
         for number in 0..SESSIONS_MAX {

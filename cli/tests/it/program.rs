@@ -63,7 +63,7 @@ async fn what_goes_wrong_has_a_code_a_sentence_and_a_next_step() {
     assert_eq!(usage.status.code(), Some(2));
     assert_eq!(no_mesh.status.code(), Some(3));
     let said: Value = serde_json::from_slice(&no_mesh.stderr).unwrap();
-    assert_eq!(said["error"]["code"], "not_found");
+    assert_eq!(said["error"]["code"], "no_mesh");
     assert!(said["error"]["hint"].as_str().unwrap().contains("skein join"));
     assert_eq!(bad_link.status.code(), Some(1));
     let words = String::from_utf8(bad_link.stderr).unwrap();

@@ -15,7 +15,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use self::processes::{Process, called, family, left, processes};
+pub use self::processes::called;
+use self::processes::{Process, family, left, processes};
 
 const SKEIN: &str = env!("CARGO_BIN_EXE_skein");
 
@@ -29,7 +30,7 @@ const SOON: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// A folder for homes and data, which PostgreSQL's user may pass through.
-fn folder() -> TempDir {
+pub fn folder() -> TempDir {
     for program in ["skein-edge", "skein-worker"] {
         let path = Path::new(SKEIN).with_file_name(program);
         let what = "build it first: cargo build -p skein-edge -p skein-worker";
@@ -40,7 +41,7 @@ fn folder() -> TempDir {
 }
 
 /// `skein` in this home, undisturbed by the environment of the tests.
-fn skein(home: &Path, arguments: &[&str]) -> Command {
+pub fn skein(home: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(SKEIN);
     command.args(arguments).env("SKEIN_HOME", home).env("USER", "owner");
     for name in ["DATABASE_URL", "SKEIN_LISTEN", "SKEIN_OPERATOR_TOKEN", "SKEIN_PUBLIC_URL"] {
@@ -50,7 +51,7 @@ fn skein(home: &Path, arguments: &[&str]) -> Command {
 }
 
 /// Runs a command to its end, which must be a good one; what it printed is JSON.
-fn json(home: &Path, arguments: &[&str]) -> Value {
+pub fn json(home: &Path, arguments: &[&str]) -> Value {
     let output = skein(home, arguments).arg("--json").output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{arguments:?}: {said}");
@@ -81,7 +82,7 @@ fn up(home: &Path, data: &Path) -> Command {
 }
 
 /// A running `skein up`.
-struct Up {
+pub struct Up {
     child: Child,
     out: BufReader<ChildStdout>,
     /// What it said when it was ready.
@@ -89,7 +90,7 @@ struct Up {
 }
 
 impl Up {
-    fn start(home: &Path, data: &Path, arguments: &[&str]) -> Self {
+    pub fn start(home: &Path, data: &Path, arguments: &[&str]) -> Self {
         let mut command = up(home, data);
         command.args(arguments);
         Self::of(command)
@@ -118,15 +119,15 @@ impl Up {
         Self { child, out, ready }
     }
 
-    fn pid(&self) -> u32 {
+    pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    fn text(&self, field: &str) -> String {
+    pub fn text(&self, field: &str) -> String {
         self.ready[field].as_str().unwrap().to_owned()
     }
 
-    fn list(&self, field: &str) -> Vec<String> {
+    pub fn list(&self, field: &str) -> Vec<String> {
         serde_json::from_value(self.ready[field].clone()).unwrap()
     }
 

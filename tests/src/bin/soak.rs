@@ -8,10 +8,8 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use serde::Serialize;
-use skein_tests::{
-    cpu,
-    fire::{Plan, Report, Variant, run, seed},
-};
+use skein::bench::machine;
+use skein_tests::fire::{Plan, Report, Variant, run, seed};
 
 /// What a soak came to.
 #[derive(Debug, Serialize)]
@@ -42,7 +40,7 @@ async fn main() -> ExitCode {
         began: jiff::Timestamp::now().to_string(),
         release: !cfg!(debug_assertions),
         processors: std::thread::available_parallelism().map_or(0, usize::from),
-        load: cpu::load(),
+        load: machine::load(),
         messages: options.messages,
         runs: Vec::new(),
         bad: 0,

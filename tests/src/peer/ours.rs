@@ -145,7 +145,7 @@ async fn read(mut pushes: Pushes, by: usize, record: Arc<Record>) {
                     record.odd(format!("peer {by} was closed: {closed}"));
                 }
             }
-            Incoming::Event(_) => (),
+            Incoming::Event(_) | Incoming::Frame { .. } => (),
         }
     }
 }

@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use super::{Command, Driver, Left};
 use crate::client::outbox::Refused;
 use crate::client::socket::{self, Frame, Socket};
-use crate::client::{Closed, RequestError};
+use crate::client::{Closed, Incoming, RequestError};
 
 /// An edge pings every 30 s; one that was silent for longer than this is gone or stopped.
 const SILENCE_MAX: Duration = Duration::from_secs(45);
@@ -62,7 +62,7 @@ impl Driver {
                         return Some(left);
                     }
                 }
-                Ok(Frame::Sign) => (),
+                Ok(Frame::Sign | Frame::Pong(_)) => (),
                 Ok(Frame::Close(Some(socket::REPLACED))) => {
                     return Some(Left::Closed(Closed::Replaced));
                 }
@@ -105,6 +105,11 @@ impl Driver {
                 None
             }
             "error" => self.error(text),
+            // Events are best effort; a consumer that is behind goes without.
+            _ if head.req_id.is_none() && !self.backlog.is_full() => {
+                self.deliver(Incoming::Frame { kind: head.kind.clone(), text: text.to_owned() });
+                None
+            }
             _ => None,
         }
     }

@@ -6,6 +6,9 @@
 //! microseconds between the two leaves that message unseen in the inbox, where `skein inbox --all`
 //! shows it; the other order would show it twice whenever somebody kills a program for what it has
 //! just said.
+//!
+//! An agent's host takes the other order ([`Shown::pending`], then [`Shown::showed`]): for it a
+//! message twice is a nuisance, and one that it never hears of is a loss.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
@@ -16,6 +19,10 @@ use rustix::fs::{FlockOperation, flock};
 use super::log::{self, Place};
 use crate::client::message::Message;
 use crate::files;
+
+/// A point in the log: everything before it was shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mark(Place);
 
 /// The reader's side of an inbox.
 #[derive(Debug)]
@@ -38,6 +45,49 @@ impl Shown {
         let result = self.rest_locked(&mut show);
         flock(&self.file, FlockOperation::Unlock)?;
         result
+    }
+
+    /// How many were not shown yet.
+    pub fn waiting(&mut self) -> io::Result<usize> {
+        let place = parse(&mut self.file)?;
+        let mut count = 0;
+        for segment in log::segments(&self.dir)?.into_iter().filter(|&one| one >= place.segment) {
+            let offset = if segment == place.segment { place.offset } else { 0 };
+            count += log::read(&self.dir, Place { segment, offset })?.messages.len();
+        }
+        Ok(count)
+    }
+
+    /// What was not shown and stands after `after`, oldest first, at most `most`, each with the mark
+    /// that [`Shown::showed`] takes. Nothing counts as shown by this.
+    pub fn pending(
+        &mut self,
+        after: Option<Mark>,
+        most: usize,
+    ) -> io::Result<Vec<(Mark, Message)>> {
+        let shown = parse(&mut self.file)?;
+        let mut place = after.map_or(shown, |mark| mark.0.max(shown));
+        let mut found = Vec::new();
+        for segment in log::segments(&self.dir)? {
+            if segment < place.segment || found.len() >= most {
+                continue;
+            }
+            if segment > place.segment {
+                place = Place { segment, offset: 0 };
+            }
+            let rest = log::read(&self.dir, place)?.messages.into_iter();
+            let marked = rest.map(|(offset, message)| (Mark(Place { segment, offset }), message));
+            found.extend(marked.take(most - found.len()));
+        }
+        Ok(found)
+    }
+
+    /// Everything up to `mark` was shown. A mark behind what was shown already changes nothing.
+    pub fn showed(&mut self, mark: Mark) -> io::Result<()> {
+        if parse(&mut self.file)? < mark.0 {
+            self.write(mark.0)?;
+        }
+        Ok(())
     }
 
     /// Every message that is kept, shown or not, oldest first.

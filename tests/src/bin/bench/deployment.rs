@@ -81,7 +81,9 @@ impl Deployment {
         }
         let output = command.output().map_err(|error| error.to_string())?;
         if !output.status.success() {
-            return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned());
+            // A run that does not count has reported what it saw all the same.
+            let said = [&output.stderr, &output.stdout].map(|out| String::from_utf8_lossy(out));
+            return Err(said.join(" ").trim().to_owned());
         }
         serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())
     }

@@ -43,7 +43,7 @@ fn fill(current: i16) -> String {
     FILL.replace("send_key_0", &format!("send_key_{current}"))
 }
 
-/// Writes so many settled messages.
+/// Writes so many settled messages; none: only vacuums and analyses.
 pub fn settled(url: &str, count: i32) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;

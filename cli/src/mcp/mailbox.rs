@@ -1,0 +1,52 @@
+//! What arrived for this session and was not shown to its host yet.
+//!
+//! The driver writes messages to the session's inbox on disk; this reads them from there. A message
+//! counts as shown only after the host has it in its pipe, so a crash may show one again and loses
+//! none.
+
+use std::io;
+use std::path::Path;
+
+use crate::client::inbox::{Mark, Shown};
+use crate::client::message::Message;
+
+/// The reader's side of a session's inbox.
+#[derive(Debug)]
+pub struct Mailbox {
+    shown: Shown,
+    announced: Option<Mark>,
+}
+
+impl Mailbox {
+    /// The mailbox in `dir`, made if need be.
+    pub fn open(dir: &Path) -> io::Result<Self> {
+        Ok(Self { shown: Shown::open(dir)?, announced: None })
+    }
+
+    /// What was not shown, oldest first, at most `most`.
+    pub fn unread(&mut self, most: usize) -> io::Result<Vec<(Mark, Message)>> {
+        self.shown.pending(None, most)
+    }
+
+    /// What was neither shown nor announced, at most `most`. It counts as announced from here on,
+    /// for as long as the process lives.
+    pub fn announce(&mut self, most: usize) -> io::Result<Vec<Message>> {
+        let found = self.shown.pending(self.announced, most)?;
+        if let Some((mark, _)) = found.last() {
+            self.announced = Some(*mark);
+        }
+        Ok(found.into_iter().map(|(_, message)| message).collect())
+    }
+
+    /// Everything up to `mark` was shown.
+    pub fn shown(&mut self, mark: Mark) -> io::Result<()> {
+        self.shown.showed(mark)
+    }
+
+    /// The last `most` that arrived, shown or not, oldest first.
+    pub fn recent(&self, most: usize) -> io::Result<Vec<Message>> {
+        let mut all = self.shown.all()?;
+        all.drain(..all.len().saturating_sub(most));
+        Ok(all)
+    }
+}

@@ -1,0 +1,162 @@
+//! Presence: who is here, and what this session says of itself.
+
+use skein_wire::Status;
+use skein_wire::presence::{Peer, SetStatus, SetSummary, SetVisible};
+
+use super::arguments::{Kind, flag, optional, required, text};
+use super::{Call, Effect, Reply, Tool};
+use crate::mcp::fence;
+use crate::mcp::mesh::Mesh;
+use crate::output::short;
+
+pub const TOOLS: &[Tool] = &[
+    Tool {
+        name: "list_peers",
+        description: "Who is here: name, status, [local] or [remote], groups, program, key, \
+                      working directory and what they work on.",
+        parameters: &[optional("mesh_slug", Kind::Text, "Only this mesh")],
+        effect: Effect::Reads,
+        run: |call| Box::pin(list(call)),
+    },
+    Tool {
+        name: "set_summary",
+        description: "Say in a few words what you are working on; peers see it.",
+        parameters: &[required("summary", Kind::AnyText, "One or two sentences")],
+        effect: Effect::Sets,
+        run: |call| Box::pin(set_summary(call)),
+    },
+    Tool {
+        name: "set_status",
+        description: "Say whether you may be interrupted: idle takes every message, working and \
+                      dnd only `now`; the others wait until you are idle.",
+        parameters: &[required("status", Kind::Word(&["idle", "working", "dnd"]), "Your status")],
+        effect: Effect::Sets,
+        run: |call| Box::pin(set_status(call)),
+    },
+    Tool {
+        name: "set_visible",
+        description: "Hide from the list of peers and from messages to groups, or show up again. \
+                      Messages to your key still arrive.",
+        parameters: &[required("visible", Kind::Flag, "Whether others see you")],
+        effect: Effect::Sets,
+        run: |call| Box::pin(set_visible(call)),
+    },
+];
+
+async fn list(call: Call) -> Reply {
+    let mut meshes = call.meshes.all();
+    if let Some(slug) = text(&call.arguments, "mesh_slug") {
+        meshes.retain(|mesh| mesh.slug.eq_ignore_ascii_case(slug) || mesh.id == slug);
+        if meshes.is_empty() {
+            let all = call.meshes.all();
+            let slugs: Vec<_> = all.iter().map(|mesh| mesh.slug.as_str()).collect();
+            let slug = fence::line(slug);
+            return Err(format!("mesh {slug} is not joined; joined: {}", slugs.join(", ")));
+        }
+    }
+    let listing = meshes.iter().map(|mesh| peers_of(mesh));
+    let texts = futures_util::future::join_all(listing).await;
+    let is_error = texts.iter().all(Result::is_err);
+    let texts = texts.into_iter().map(|text| text.unwrap_or_else(|text| text));
+    let text = texts.collect::<Vec<_>>().join("\n\n");
+    if is_error { Err(text) } else { Ok(text) }
+}
+
+async fn peers_of(mesh: &Mesh) -> Reply {
+    let id = short(&mesh.id);
+    match mesh.peers().await {
+        Ok(peers) => {
+            let heading = format!("## {} (connected, mesh {id}…)", mesh.slug);
+            let here = hostname();
+            let own = mesh.key().map(|key| key.hex());
+            let line = |peer: &Peer| line(peer, here.as_deref(), own.as_deref());
+            let lines: Vec<_> = peers.iter().map(line).collect();
+            Ok(format!("{heading}\n{}", lines.join("\n")))
+        }
+        Err(problem) => Err(format!("## {} (mesh {id}…): {problem}", mesh.slug)),
+    }
+}
+
+fn line(peer: &Peer, here: Option<&str>, own: Option<&str>) -> String {
+    let profile = peer.profile.clone().unwrap_or_default();
+    let said = |text: &Option<String>| text.as_deref().map(fence::line).filter(|t| !t.is_empty());
+    let mut text = String::from("- ");
+    if let Some(avatar) = said(&profile.avatar) {
+        text += &format!("{avatar} ");
+    }
+    text += &fence::name(&peer.display_name);
+    if let Some(title) = said(&profile.title) {
+        text += &format!(", {title}");
+    }
+    if own == Some(peer.pubkey.as_str()) {
+        text += " (you)";
+    }
+    let is_local = peer.hostname.is_some() && peer.hostname.as_deref() == here;
+    text += if is_local { " [local]" } else { " [remote]" };
+    if peer.visible == Some(false) {
+        text += " [hidden]";
+    }
+    text += &format!(" [{}]", peer.status.as_str());
+    for group in &peer.groups {
+        text += &format!(" @{}", fence::line(&group.name));
+        if let Some(role) = said(&group.role) {
+            text += &format!(" ({role})");
+        }
+    }
+    let program = [&peer.peer_type, &peer.channel, &peer.model];
+    let program: Vec<_> = program.into_iter().filter_map(said).collect();
+    if !program.is_empty() {
+        text += &format!(" | {}", program.join("/"));
+    }
+    text += &format!(" | key {}… | {}", short(&peer.pubkey), fence::line(&peer.cwd));
+    if let Some(bio) = said(&profile.bio) {
+        text += &format!("\n  about: {bio}");
+    }
+    if let Some(capabilities) = profile.capabilities.filter(|all| !all.is_empty()) {
+        text += &format!("\n  can: {}", fence::line(&capabilities.join(", ")));
+    }
+    if let Some(summary) = said(&peer.summary) {
+        text += &format!("\n  works on: {summary}");
+    }
+    text
+}
+
+fn hostname() -> Option<String> {
+    rustix::system::uname().nodename().to_str().ok().map(str::to_owned)
+}
+
+async fn set_summary(call: Call) -> Reply {
+    let summary = text(&call.arguments, "summary").unwrap_or_default();
+    let said = fence::line(summary);
+    call.everywhere(|mesh| {
+        let said = said.clone();
+        async move {
+            let tell = SetSummary { summary: summary.to_owned() };
+            mesh.wish(&tell, |wishes| wishes.summary = Some(summary.to_owned())).await?;
+            Ok(format!("Summary set: {said}"))
+        }
+    })
+    .await
+}
+
+async fn set_status(call: Call) -> Reply {
+    let word = text(&call.arguments, "status").unwrap_or_default();
+    let status = Status::parse(word).unwrap_or_default();
+    call.everywhere(|mesh| async move {
+        mesh.wish(&SetStatus { status }, |wishes| wishes.status = Some(status)).await?;
+        Ok(format!("Status set: {}", status.as_str()))
+    })
+    .await
+}
+
+async fn set_visible(call: Call) -> Reply {
+    let visible = flag(&call.arguments, "visible").unwrap_or(true);
+    call.everywhere(|mesh| async move {
+        mesh.wish(&SetVisible { visible }, |wishes| wishes.visible = Some(visible)).await?;
+        Ok(match visible {
+            true => "You are visible: peers see you, and messages to groups reach you.".into(),
+            false => "You are hidden: peers do not see you; messages to your key arrive.".into(),
+        })
+    })
+    .await
+}
