@@ -118,7 +118,6 @@ impl Greeter {
         let pubkeys: Vec<&str> = batch.iter().map(|w| w.hello.pubkey()).collect();
         let keys: Vec<&str> = batch.iter().map(|w| w.hello.key()).collect();
         let transaction = db.transaction().await?;
-        attach::by_index(&transaction).await?;
         let claims = attach::look_up(&transaction, &meshes, &pubkeys, &keys).await?;
         let mut verdicts = self.judge_all(batch, claims);
         let accepted: Vec<&Waiting> = batch

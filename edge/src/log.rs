@@ -20,8 +20,8 @@ use crate::{
     session::{Out, Session, Skipped, What},
 };
 
-/// Multicasts that one statement reads.
-const READ_MAX: i64 = 64;
+/// Multicasts whose bodies one statement reads.
+const READ_MAX: usize = 64;
 /// A multicast is remembered at least this long, for announcements that come late.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
@@ -63,8 +63,11 @@ impl Log {
         since: i64,
         by_mesh: &ByMesh,
     ) -> Result<(), Error> {
-        let mut pages = serve::LogPages::new(meshes, since, READ_MAX);
-        while let Some(bodies) = pages.next(db).await? {
+        let mut unseen = serve::log(db, meshes, since).await?;
+        unseen.retain(|(seq, _)| !self.seen.contains_key(seq));
+        for wanted in unseen.chunks(READ_MAX) {
+            let mut bodies = serve::bodies(db, wanted).await?;
+            bodies.sort_unstable_by_key(|body| body.seq);
             self.fan_out_all(bodies, by_mesh);
             fail::point("log.page").await;
         }

@@ -16,12 +16,8 @@ use crate::{GenericClient, Result, statement::statements};
 
 statements! {
     // Tables are empty when everybody comes at once: after a start, or when presences were swept. A
-    // plan made then reads them from end to end while they fill, unless it may not. For the same
-    // reason the statements below join by `lateral` and `limit`: what is looked up is looked up.
-    BY_INDEX = "
-        select set_config('enable_seqscan', 'off', true),
-               set_config('plan_cache_mode', 'force_generic_plan', true)";
-
+    // plan made then would join them whole while they fill, so the statements below join by
+    // `lateral` and `limit`: what is looked up is looked up.
     LOOK_UP = "
         select h.i, m.no, m.peers_max,
                (select count(*) from presence p where p.mesh = m.no) as peers,
@@ -272,13 +268,6 @@ pub async fn look_up(
             of_another: row.get("of_another"),
         })
         .collect())
-}
-
-/// Has the statements of this transaction planned by indexes, whatever the tables look like now.
-pub async fn by_index(db: &impl GenericClient) -> Result<()> {
-    let by_index = db.prepare_cached(BY_INDEX).await?;
-    db.execute(&by_index, &[]).await?;
-    Ok(())
 }
 
 /// Attaches the sessions to `node`, inside the caller's transaction; distinct by mesh and key.

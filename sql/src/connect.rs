@@ -95,10 +95,13 @@ impl Connector {
     fn config(&self, settings: Settings) -> Config {
         let mut config = self.config.clone();
         let name = self.node.map_or_else(|| "skein".to_owned(), nodes::application_name);
-        // Short statements gain nothing from parallel workers or compiled plans.
+        // Short statements gain nothing from parallel workers or compiled plans, and planning one
+        // anew for its values costs more than running it, with partitions above all. Tables are
+        // empty one moment and full the next: whatever they look like, rows are found by index.
         let always = "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=5 \
                                  -c tcp_keepalives_count=3 -c tcp_user_timeout=15000 \
-                                 -c max_parallel_workers_per_gather=0 -c jit=off";
+                                 -c max_parallel_workers_per_gather=0 -c jit=off \
+                                 -c plan_cache_mode=force_generic_plan -c enable_seqscan=off";
         let given = self.config.get_options().unwrap_or_default();
         config
             .application_name(name)

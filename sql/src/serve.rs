@@ -82,16 +82,15 @@ statements! {
                                       or (p.member = d.recipient and p.inbox)))
                limit $3) d on true";
 
+    // All of it in one snapshot: what commits between two statements, with a number that the first
+    // has passed, would be left behind what follows it.
     LOG = "
-        select seq, mesh, message_id, sender, sender_key, target, priority, nonce, ciphertext, kind,
-               at, subtype, xid::text::bigint as xid, pg_current_snapshot()::text as snapshot
+        select seq, at
           from message
          where mesh = any($1) and kind = 1 and xid >= $2::text::xid8
-           and at > now() - interval '1 day' and seq > $4
-           and ($5::text is null or pg_visible_in_snapshot(xid, $5::text::pg_snapshot))
+           and at > now() - interval '1 day'
          -- Not the index on seq: that would walk the whole day.
-         order by seq + 0
-         limit $3";
+         order by seq + 0";
 
     // `offset 0`: what is read of a session is read once, not for every message.
     CATCH_UP = "
@@ -290,44 +289,16 @@ pub async fn look(db: &impl GenericClient, node: i32, since: i64, rows: i64) -> 
     Ok(look)
 }
 
-/// The multicasts of these meshes stored at or after `since` (an xid), oldest first, in pages of at
-/// most `rows`.
-#[derive(Debug)]
-pub struct LogPages<'a> {
-    meshes: &'a [i64],
-    since: String,
-    rows: i64,
-    /// The last number of the last page, and the snapshot of the first. A later page sees what the
-    /// first could see and nothing else: what has committed meanwhile with a number that was passed
-    /// would be left behind what follows it, and is found whole by the next look.
-    after: i64,
-    snapshot: Option<String>,
-    ended: bool,
-}
-
-impl<'a> LogPages<'a> {
-    /// Pages of which none was read.
-    pub fn new(meshes: &'a [i64], since: i64, rows: i64) -> Self {
-        let since = since.to_string();
-        Self { meshes, since, rows, after: 0, snapshot: None, ended: false }
-    }
-
-    /// The next page; `None` after the last.
-    pub async fn next(&mut self, db: &impl GenericClient) -> Result<Option<Vec<Body>>> {
-        if self.ended {
-            return Ok(None);
-        }
-        let log = db.prepare_cached(LOG).await?;
-        let values: [&(dyn ToSql + Sync); 5] =
-            [&self.meshes, &self.since, &self.rows, &self.after, &self.snapshot];
-        let found = db.query(&log, &values).await?;
-        self.ended = i64::try_from(found.len()).is_ok_and(|n| n < self.rows);
-        if let Some(last) = found.last() {
-            self.after = last.get("seq");
-            self.snapshot.get_or_insert_with(|| last.get("snapshot"));
-        }
-        Ok(Some(found.iter().map(body).collect()))
-    }
+/// The multicasts of these meshes stored at or after `since` (an xid), oldest first: number, and when
+/// it was stored, which names its partition.
+pub async fn log(
+    db: &impl GenericClient,
+    meshes: &[i64],
+    since: i64,
+) -> Result<Vec<(i64, Timestamp)>> {
+    let log = db.prepare_cached(LOG).await?;
+    let rows = db.query(&log, &[&meshes, &since.to_string()]).await?;
+    Ok(rows.iter().map(|row| (row.get("seq"), row.get("at"))).collect())
 }
 
 /// Where a session's log starts.

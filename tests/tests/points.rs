@@ -22,7 +22,7 @@ const WHILE: Duration = Duration::from_millis(500);
 const AT_ONCE: Duration = Duration::from_millis(700);
 /// How often what should come at once is tried: chance does not help so often.
 const ROUNDS: usize = 4;
-/// Multicasts that one statement of a look does not read.
+/// Multicasts whose bodies one statement does not read.
 const MORE_THAN_A_PAGE: usize = 70;
 /// How long a COMMIT is waited for.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(10);
@@ -513,31 +513,34 @@ async fn a_gap_brings_a_new_session_no_multicast_of_before_it_came() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_of_many_pages_keeps_the_order_of_what_commits_between_them() {
-    let (storing, reading) = (Gate::shut(), Gate::open());
-    let at = vec![(0, reading.at("log.page")), (1, storing.at("store.resolved"))];
-    let place = place(2, at).await;
+async fn a_look_of_many_pages_keeps_the_order_of_what_commits_between_them() {
+    let (storing, arriving, reading) = (Gate::shut(), Gate::open(), Gate::open());
+    let of_reader = format!("{},{}", arriving.at("attach.before_read"), reading.at("log.page"));
+    let place = place(2, vec![(0, of_reader), (1, storing.at("store.resolved"))]).await;
     let mut ann = Raw::attach(&place.enrol(0, 1).await, Caps::Ours).await;
     let mut carl = Raw::attach(&place.enrol(1, 0).await, Caps::Ours).await;
     let mut bob = Raw::attach(&place.enrol(2, 0).await, Caps::Old).await;
+    let dora = place.enrol(3, 0).await;
 
     // Its number is lower than those of carl, and it is not committed yet.
     ann.say("ann-1", "*", "first").await;
     storing.hit().await;
+    // While the reader stands, more gathers than one statement reads.
+    arriving.close();
+    let _dora = Raw::say_hello(&place.edges[0].url(), &dora, Caps::Old).await;
+    arriving.hit().await;
     for n in 0..MORE_THAN_A_PAGE {
-        carl.say(&format!("carl-{n}"), "*", "from carl").await;
+        carl.tell(&format!("carl-{n}"), "*", "from carl").await;
     }
-    bob.texts(MORE_THAN_A_PAGE).await;
-    // The next look reads it all again, and stands after its first page.
     reading.close();
-    carl.tell("carl", "*", "from carl").await;
+    arriving.let_go();
     reading.hit().await;
     storing.let_go();
     ann.outcome("ann-1").await.expect("it is stored");
     ann.tell("ann-2", "*", "second").await;
     reading.let_go();
 
-    let mut texts = bob.texts(3).await;
+    let mut texts = bob.texts(MORE_THAN_A_PAGE + 2).await;
     texts.retain(|text| text != "from carl");
     assert_eq!(texts, ["first", "second"]);
     place.stop().await;
