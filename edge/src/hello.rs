@@ -86,6 +86,12 @@ impl Greeter {
             if batch.is_empty() && hellos.recv_many(&mut batch, limit::HELLO_BATCH_MAX).await == 0 {
                 return;
             }
+            // Those that had to wait for the same session hold up no others.
+            while batch.len() < limit::HELLO_BATCH_MAX
+                && let Ok(waiting) = hellos.try_recv()
+            {
+                batch.push(waiting);
+            }
             // Whoever has gone, or has given up by now, costs no statement.
             batch.retain(|waiting| {
                 !waiting.verdict.is_closed() && waiting.since.elapsed() < limit::HELLO_AGE_MAX

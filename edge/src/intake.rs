@@ -90,6 +90,8 @@ pub struct Intake {
     dirty: HashSet<i64>,
     /// Attached sessions that wait for their first page.
     arrived: Vec<Arrived>,
+    /// How many of them are made live at once.
+    admits: usize,
     /// Rows for sessions that are not here.
     astray: Vec<(i64, i64)>,
     astray_at: Instant,
@@ -122,6 +124,7 @@ impl Intake {
             by_mesh: HashMap::new(),
             dirty: HashSet::new(),
             arrived: Vec::new(),
+            admits: ADMITTED_AT_ONCE,
             astray: Vec::new(),
             astray_at: Instant::now(),
             heard: HashMap::new(),
@@ -374,7 +377,7 @@ impl Intake {
         let horizon = serve::horizon(&db).await?.min(self.since);
         let horizon = u64::try_from(horizon).unwrap_or(0);
         while !self.arrived.is_empty() {
-            let turn = &self.arrived[..self.arrived.len().min(ADMITTED_AT_ONCE)];
+            let turn = &self.arrived[..self.arrived.len().min(self.admits)];
             let coming: Vec<serve::Coming> = turn
                 .iter()
                 .map(|Arrived { session, start, .. }| {
@@ -385,7 +388,15 @@ impl Intake {
                     serve::Coming { mesh, session, start, targets }
                 })
                 .collect();
-            let missed = serve::catch_up(&db, &coming).await?;
+            let missed = match serve::catch_up(&db, &coming).await {
+                // Too much for one statement's time: then fewer of them.
+                Err(error) if error.is_retriable() && coming.len() > 1 => {
+                    self.admits = coming.len() / 2;
+                    continue;
+                }
+                missed => missed?,
+            };
+            self.admits = ADMITTED_AT_ONCE.min(2 * self.admits);
             let turn: Vec<Arrived> = self.arrived.drain(..missed.len()).collect();
             for (arrived, missed) in turn.into_iter().zip(missed) {
                 self.begin(arrived, missed, horizon);

@@ -47,6 +47,8 @@ use crate::{
 
 /// Frames that a client may send before its hello was answered.
 const EARLY_FRAMES_MAX: usize = 64;
+/// Their bytes: past so many, the socket is not read until the answer.
+const EARLY_BYTES_MAX: usize = 1024 * 1024;
 /// What a socket's read buffer holds. Longer frames take what they need while they are read.
 const READ_BUFFER_BYTES: usize = 2048;
 /// How long the close frame may take to leave.
@@ -143,12 +145,18 @@ async fn greet(
         out.close(1013, "try again later");
         return None;
     }
+    let mut n_early_bytes = 0;
     // Reading on tells whether the client has gone, before its hello costs a statement.
     let given = loop {
         tokio::select! {
             answer = &mut answer => break Some(answer),
-            frame = next_text(stream, out), if early.len() < EARLY_FRAMES_MAX => match frame {
-                Some(frame) => early.push_back(frame),
+            frame = next_text(stream, out),
+                if early.len() < EARLY_FRAMES_MAX && n_early_bytes < EARLY_BYTES_MAX => match frame
+            {
+                Some(frame) => {
+                    n_early_bytes += frame.len();
+                    early.push_back(frame);
+                }
                 None => break None,
             },
             () = out.closed.cancelled() => break None,
@@ -278,9 +286,21 @@ async fn read(
                 }
             }
             Heard::Close => return End::Clean,
-            Heard::Other => (),
+            // A ping, whose answer costs as much as another frame.
+            Heard::Other => rate.take().await,
         }
     }
+}
+
+/// What the writing half does next.
+#[derive(Debug, Clone, Copy)]
+enum Due {
+    /// Writes the frames that have gathered.
+    Frames,
+    /// Sets the next barrier.
+    Barrier,
+    /// Asks whether the peer is there.
+    Ping,
 }
 
 /// Writes what comes, until the socket is to close.
@@ -294,18 +314,28 @@ async fn write(
     let mut last_push = 0;
     let mut batch = Vec::new();
     loop {
-        let written = tokio::select! {
+        let due = tokio::select! {
             biased;
             () = out.closed.cancelled() => break,
             n = frames.recv_many(&mut batch, FLUSH_AFTER) => {
                 if n == 0 { break }
-                tokio::select! {
-                    written = flush(&mut sink, &mut batch, &out, &mut last_push, &barrier) => written,
-                    () = out.closed.cancelled() => break,
-                }
+                Due::Frames
             }
-            () = barrier.next.notified() => ping_barrier(&mut sink, last_push, &barrier).await,
-            _ = pings.tick() => sink.send(Message::Ping(b"skein".to_vec())).await,
+            () = barrier.next.notified() => Due::Barrier,
+            _ = pings.tick() => Due::Ping,
+        };
+        let writing = async {
+            match due {
+                Due::Frames => flush(&mut sink, &mut batch, &out, &mut last_push, &barrier).await,
+                Due::Barrier => ping_barrier(&mut sink, last_push, &barrier).await,
+                Due::Ping => sink.send(Message::Ping(b"skein".to_vec())).await,
+            }
+        };
+        // A peer that reads nothing more holds up no end; what can be written at once is.
+        let written = tokio::select! {
+            biased;
+            written = writing => written,
+            () = out.closed.cancelled() => break,
         };
         if let Err(error) = written {
             debug!(%error, "a socket broke");

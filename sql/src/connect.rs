@@ -27,6 +27,11 @@ const POOL_WAIT: Duration = Duration::from_secs(5);
 /// Notifications kept for a listener that is slow; past it the connection is dropped, which is a gap.
 const NOTIFICATIONS_MAX: usize = 8192;
 
+/// How the statements of a pool are planned. Planning one anew for its values costs more than running
+/// it, with partitions above all; and tables that are empty one moment are full the next, so rows are
+/// found by index whatever the tables look like. Not for workers, whose sweeps read tables whole.
+const BY_INDEX: &str = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off";
+
 /// Which kind of work a connection is for, and so which timeouts it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Settings {
@@ -95,13 +100,10 @@ impl Connector {
     fn config(&self, settings: Settings) -> Config {
         let mut config = self.config.clone();
         let name = self.node.map_or_else(|| "skein".to_owned(), nodes::application_name);
-        // Short statements gain nothing from parallel workers or compiled plans, and planning one
-        // anew for its values costs more than running it, with partitions above all. Tables are
-        // empty one moment and full the next: whatever they look like, rows are found by index.
+        // Short statements gain nothing from parallel workers or compiled plans.
         let always = "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=5 \
                                  -c tcp_keepalives_count=3 -c tcp_user_timeout=15000 \
-                                 -c max_parallel_workers_per_gather=0 -c jit=off \
-                                 -c plan_cache_mode=force_generic_plan -c enable_seqscan=off";
+                                 -c max_parallel_workers_per_gather=0 -c jit=off";
         let given = self.config.get_options().unwrap_or_default();
         config
             .application_name(name)
@@ -138,12 +140,13 @@ impl Connector {
         Ok(Listener { client, notifications })
     }
 
-    /// A pool of at most `size` connections.
+    /// A pool of at most `size` connections, for an edge's short statements.
     ///
     /// # Errors
     /// Only when the settings make no pool; no connection is opened yet.
     pub fn pool(&self, settings: Settings, size: usize) -> Result<Pool> {
-        let config = self.config(settings);
+        let mut config = self.config(settings);
+        config.options(format!("{} {BY_INDEX}", config.get_options().unwrap_or_default()));
         let manager = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = match tls(&config) {
             None => Manager::from_config(config, NoTls, manager),

@@ -530,7 +530,10 @@ async fn a_look_of_many_pages_keeps_the_order_of_what_commits_between_them() {
     let _dora = Raw::say_hello(&place.edges[0].url(), &dora, Caps::Old).await;
     arriving.hit().await;
     for n in 0..MORE_THAN_A_PAGE {
-        carl.tell(&format!("carl-{n}"), "*", "from carl").await;
+        carl.say(&format!("carl-{n}"), "*", "from carl").await;
+    }
+    for n in 0..MORE_THAN_A_PAGE {
+        carl.outcome(&format!("carl-{n}")).await.expect("it is stored");
     }
     reading.close();
     arriving.let_go();

@@ -61,6 +61,9 @@ impl Default for Deadlines {
 /// How an HTTP/2 connection begins.
 const HTTP2: &[u8] = b"PRI";
 const HEAD_END: &[u8] = b"\r\n\r\n";
+/// The first byte of a close frame that is whole: RFC 6455, 5.2 and 5.5.1. Any other bytes that begin
+/// like it are written at once too, which harms nothing.
+const CLOSE_FRAME: u8 = 0x88;
 /// Bytes that gather before they are written without a flush; what is as long by itself does not
 /// gather.
 const GATHERED_BYTES_MAX: usize = 32 * 1024;
@@ -240,10 +243,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
 impl<S: AsyncWrite + Unpin> Guarded<S> {
     /// Takes what is to be written with the next flush.
     fn gather(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if !self.gathered.is_empty() && self.gathered.len() + bytes.len() > GATHERED_BYTES_MAX {
+        // The library ends without a flush after its answer to a close frame.
+        let is_alone = bytes.len() > GATHERED_BYTES_MAX || bytes.first() == Some(&CLOSE_FRAME);
+        if is_alone || self.gathered.len() + bytes.len() > GATHERED_BYTES_MAX {
             ready!(self.pass_on(cx))?;
         }
-        if bytes.len() > GATHERED_BYTES_MAX {
+        if is_alone {
             return pin!(&mut self.inner).poll_write(cx, bytes);
         }
         self.gathered.extend_from_slice(bytes);
@@ -348,6 +353,19 @@ mod tests {
         assert_eq!(&heard[..n_bytes], b"onetwo");
         assert_eq!(near.gathered.capacity(), 0);
         assert!(near.read_by.is_none(), "no timer is left of the HTTP connection");
+    }
+
+    #[tokio::test]
+    async fn a_close_frame_leaves_at_once_behind_what_has_gathered() {
+        let (mut near, mut far) = upgraded();
+        near.write_all(b"one").await.unwrap();
+
+        near.write_all(&[CLOSE_FRAME, 2, 3, 232]).await.unwrap();
+
+        let mut heard = [0; 16];
+        let n_bytes = far.read(&mut heard).await.unwrap();
+        let m_bytes = if n_bytes == 3 { far.read(&mut heard[3..]).await.unwrap() } else { 0 };
+        assert_eq!(&heard[..n_bytes + m_bytes], b"one\x88\x02\x03\xe8");
     }
 
     #[tokio::test]

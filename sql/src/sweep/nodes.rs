@@ -24,7 +24,7 @@ statements! {
             returning p.session),
         departing as (
             update session s
-               set depart_at = now() + make_interval(secs => $2)
+               set depart_at = now() + make_interval(secs => $2), seen_at = now()
               from ended
              where s.mailbox = ended.session and s.announced = 'here'),
         offered as (
