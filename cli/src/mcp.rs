@@ -52,6 +52,8 @@ pub struct Settings {
     pub mesh: Option<String>,
     /// What the host is told of messages.
     pub mode: MessageMode,
+    /// Whether lines were asked for on the command line: then every host is sent them.
+    pub lines_asked_for: bool,
     /// The name that others see; the member's when absent.
     pub name: Option<String>,
     /// What this agent is there for.
@@ -71,6 +73,7 @@ impl Default for Settings {
         Self {
             mesh: None,
             mode: MessageMode::Push,
+            lines_asked_for: false,
             name: None,
             role: None,
             session_id: None,
@@ -95,20 +98,20 @@ where
     W: AsyncWrite + Send + Unpin + 'static,
 {
     let started = Instant::now();
-    let channel = Arc::new(Channel::new(settings.mode));
+    let channel = Arc::new(Channel::new(settings.mode, settings.lines_asked_for));
     let meshes = Meshes::start(home, settings.clone(), channel.clone());
     let receipts = Arc::<Receipts>::default();
     let server = Server {
         instructions: instructions(&meshes, &settings).await,
         meshes: meshes.clone(),
-        channel,
+        channel: channel.clone(),
         receipts: receipts.clone(),
     };
     let background =
         [tokio::spawn(meshes.clone().follow()), tokio::spawn(meshes.clone().welcome(started))];
     let mut terminated = signal(SignalKind::terminate())?;
     tokio::select! {
-        () = talk(server, Stdio::new(read, write, receipts)) => (),
+        () = talk(server, Stdio::new(read, write, channel, receipts)) => (),
         _ = terminated.recv() => debug!("asked to end"),
         _ = tokio::signal::ctrl_c() => debug!("asked to end"),
     }

@@ -49,6 +49,7 @@ pub async fn run(context: &Context, args: Args) -> Result<()> {
     let settings = Settings {
         mesh: context.mesh.clone(),
         mode: chosen.unwrap_or(MessageMode::Push),
+        lines_asked_for: args.message_mode.is_some_and(|mode| mode != MessageMode::Off),
         name: said(args.name),
         role: said(args.role),
         session_id: said(args.session_id),

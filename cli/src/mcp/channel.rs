@@ -1,8 +1,9 @@
 //! The way to the host: lines that it shows to its model without being asked.
 //!
 //! Everything that knows how a host takes them is here. Today that is Claude's channel, a
-//! notification of its own; hosts that are known to have no such thing are told nothing, so that
-//! what arrives stays unread for `check_messages` instead of vanishing.
+//! notification of its own. A host that is not known to have it is told nothing, so that what
+//! arrives stays unread for `check_messages` instead of vanishing; whoever knows better asks for
+//! lines on the command line.
 
 use clap::ValueEnum;
 use rmcp::model::{CustomNotification, ServerNotification};
@@ -16,9 +17,8 @@ use super::lines::Line;
 pub const CAPABILITY: &str = "claude/channel";
 /// The method of a line.
 const METHOD: &str = "notifications/claude/channel";
-/// Hosts without channels, by what their names contain.
-const WITHOUT_CHANNELS: &[&str] =
-    &["codex", "gemini", "cursor", "visual studio code", "vscode", "opencode"];
+/// Hosts with channels, by their names.
+const WITH_CHANNELS: &[&str] = &["claude-code"];
 
 /// What the host is told of messages that arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -51,13 +51,15 @@ pub struct Gone;
 #[derive(Debug)]
 pub struct Channel {
     mode: MessageMode,
+    /// Whatever the host is.
+    is_asked_for: bool,
     peer: watch::Sender<Option<Peer<RoleServer>>>,
 }
 
 impl Channel {
-    /// A channel that is not open yet.
-    pub fn new(mode: MessageMode) -> Self {
-        Self { mode, peer: watch::Sender::new(None) }
+    /// A channel that is not open yet. One that `is_asked_for` opens to every host.
+    pub fn new(mode: MessageMode, is_asked_for: bool) -> Self {
+        Self { mode, is_asked_for, peer: watch::Sender::new(None) }
     }
 
     /// What the host is told of messages.
@@ -66,15 +68,20 @@ impl Channel {
     }
 
     /// The host has begun to talk. Lines flow from here on, if it opened a session (the newest
-    /// protocol has none) and is not known to have no channels.
+    /// protocol has none) and [takes](Self::takes_lines) them.
     pub fn greet(&self, peer: &Peer<RoleServer>) {
         if self.is_open() {
             return;
         }
         let Some(host) = peer.peer_info() else { return };
-        if takes_lines(&host.client_info.name) {
+        if self.takes_lines(&host.client_info.name) {
             self.peer.send_replace(Some(peer.clone()));
         }
+    }
+
+    /// Whether a host of this name is told.
+    pub fn takes_lines(&self, host: &str) -> bool {
+        self.is_asked_for || WITH_CHANNELS.iter().any(|name| host.eq_ignore_ascii_case(name))
     }
 
     /// Whether lines flow.
@@ -98,10 +105,4 @@ impl Channel {
             Gone
         })
     }
-}
-
-/// Whether a host of this name may show lines. One that is not known may be one that does.
-pub fn takes_lines(host: &str) -> bool {
-    let host = host.to_lowercase();
-    !WITHOUT_CHANNELS.iter().any(|name| host.contains(name))
 }

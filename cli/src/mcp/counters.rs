@@ -19,6 +19,7 @@ pub struct Counters {
     messages_out: AtomicU64,
     tool_calls: AtomicU64,
     errors: AtomicU64,
+    pushes: AtomicU64,
 }
 
 impl Counters {
@@ -31,6 +32,7 @@ impl Counters {
             messages_out: AtomicU64::new(0),
             tool_calls: AtomicU64::new(0),
             errors: AtomicU64::new(0),
+            pushes: AtomicU64::new(0),
         }
     }
 
@@ -57,6 +59,16 @@ impl Counters {
     /// A tool failed.
     pub fn failed(&self) {
         self.errors.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The host was given a message as a line.
+    pub fn pushed(&self) {
+        self.pushes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Messages that the host was given as lines. It may have shown none of them.
+    pub fn pushes(&self) -> u64 {
+        self.pushes.load(Ordering::Relaxed)
     }
 
     /// The report of this moment.

@@ -94,7 +94,7 @@ fn conduct(mode: MessageMode) -> String {
     let arrival = match mode {
         MessageMode::Push => {
             "Messages arrive as <channel> lines; answer with send_message to their from_id. If \
-             none ever show, use check_messages with `recent`."
+             none ever show, use check_messages."
         }
         MessageMode::Inbox => {
             "A line tells you when a message waits; check_messages shows it. Answer with \
@@ -118,7 +118,8 @@ Priorities: now interrupts, next waits until they are idle, low can wait. Use ne
 they work in vain without it.
 Results say whether a message was stored and whether they are here; message_status, whether it \
 arrived. set_status working or dnd holds back all but now.
-Peers marked [local] are on this machine: read their files directly, at the paths list_peers shows.
+A peer marked [local] says it is on this machine: if so, read its files directly, at the path that \
+list_peers shows.
 "
     )
 }

@@ -23,9 +23,9 @@ impl Mailbox {
         Ok(Self { shown: Shown::open(dir)?, announced: None })
     }
 
-    /// What was not shown, oldest first, at most `most`.
-    pub fn unread(&mut self, most: usize) -> io::Result<Vec<(Mark, Message)>> {
-        self.shown.pending(None, most)
+    /// What was not shown and stands after `after`, oldest first, at most `most`.
+    pub fn unread(&mut self, after: Option<Mark>, most: usize) -> io::Result<Vec<(Mark, Message)>> {
+        self.shown.pending(after, most)
     }
 
     /// What was neither shown nor announced, at most `most`. It counts as announced from here on,

@@ -1,23 +1,26 @@
 //! From what an agent writes to a mesh and what a message is sent to.
 //!
 //! `slug:target` names the mesh. Otherwise a name or a key is looked for in every mesh, and must be
-//! found in one: a message in the wrong mesh cannot be taken back. A name is found by itself,
-//! whatever its case, then by a part of it that only one peer has, then among those who ever joined
-//! and are away; a key may be cut short.
+//! found in one: a message to the wrong peer cannot be taken back. Whole names come first, whatever
+//! their case: of those who are here, then of those who ever joined and are away. Then a key may be
+//! cut short. Last, a part of a name means the only peer here that has it, but only when it is
+//! certain that nobody has the part as a whole name.
 
 use std::sync::Arc;
 
 use futures_util::future::join_all;
 use skein_wire::presence::Peer;
 
+use super::fence;
 use super::mesh::Mesh;
-use crate::Error;
 use crate::client::message::is_multicast;
 use crate::client::names::{self, Unresolved};
-use crate::commands::send;
+use crate::commands::mesh::members;
+use crate::output::short;
+use crate::rest::Rest;
 
-/// Fewer characters of a key are taken for a name.
-const KEY_CHARS_MIN: usize = 8;
+/// Fewer characters of a key are taken for a name. Lists show as many.
+pub const KEY_CHARS_MIN: usize = 16;
 
 /// Where a message goes.
 #[derive(Debug)]
@@ -26,6 +29,8 @@ pub struct Target {
     pub mesh: Arc<Mesh>,
     /// A key, a group or `*`.
     pub spec: String,
+    /// Who that is, where something else than a whole name or key was given.
+    pub found: Option<String>,
 }
 
 /// Finds what `to` means, or says why it means nothing.
@@ -39,13 +44,38 @@ pub async fn resolve(meshes: &[Arc<Mesh>], to: &str) -> Result<Target, String> {
     if let Some(found) = only(&lists, |mesh, peers| exact(mesh, peers, name))? {
         return Ok(found);
     }
+    let (away, mut unasked) = away(&meshes, name).await?;
+    if let Some(found) = away {
+        return Ok(found);
+    }
     if let Some(found) = only(&lists, |_, peers| by_prefix(peers, name))? {
-        return Ok(found);
+        return Ok(introduced(found, &lists));
     }
-    if let Some(found) = only(&lists, |mesh, peers| partly(mesh, peers, name))? {
-        return Ok(found);
+    for (mesh, peers) in &lists {
+        if let Err(problem) = peers {
+            unasked.push(format!("{}: {}", mesh.slug, fence::line(problem)));
+        }
     }
-    away(&meshes, &lists, name).await
+    if !unasked.is_empty() {
+        let unasked = unasked.join("; ");
+        return Err(format!("nobody has this name, as far as could be asked ({unasked})"));
+    }
+    match only(&lists, |mesh, peers| partly(mesh, peers, name))? {
+        Some(found) => Ok(introduced(found, &lists)),
+        None => Err("nobody has this name; list_peers says who is here".into()),
+    }
+}
+
+/// Says who was found.
+fn introduced(target: Target, lists: &Lists) -> Target {
+    let is_it = |peer: &&Peer| {
+        peer.pubkey == target.spec || peer.member_pubkey.as_ref() == Some(&target.spec)
+    };
+    let mut here = lists.iter().filter(|(mesh, _)| mesh.id == target.mesh.id);
+    let peer = here.find_map(|(_, peers)| peers.as_ref().ok()?.iter().find(is_it));
+    let name = peer.map(|peer| fence::name(&peer.display_name)).unwrap_or_default();
+    let found = Some(format!("\"{name}\", key {}…", short(&target.spec)));
+    Target { found, ..target }
 }
 
 /// The meshes that are meant, and what is meant in them.
@@ -61,7 +91,7 @@ fn within<'a>(meshes: &[Arc<Mesh>], to: &'a str) -> (Vec<Arc<Mesh>>, &'a str) {
 /// A key, a group or `*`: it says what is meant, but perhaps not where.
 async fn literal(meshes: &[Arc<Mesh>], spec: &str) -> Result<Target, String> {
     if let [mesh] = meshes {
-        return Ok(Target { mesh: mesh.clone(), spec: spec.to_owned() });
+        return Ok(Target { mesh: mesh.clone(), spec: spec.to_owned(), found: None });
     }
     if !is_multicast(spec) {
         let lists = lists(meshes).await;
@@ -94,9 +124,14 @@ fn only(
         if let Ok(peers) = peers
             && let Some(spec) = find(mesh, peers)?
         {
-            found.push(Target { mesh: mesh.clone(), spec });
+            found.push(Target { mesh: mesh.clone(), spec, found: None });
         }
     }
+    one_of(found)
+}
+
+/// What was found, if it was not found twice.
+fn one_of(mut found: Vec<Target>) -> Result<Option<Target>, String> {
     if found.len() > 1 {
         let slugs: Vec<_> = found.iter().map(|one| one.mesh.slug.as_str()).collect();
         let (all, first) = (slugs.join(", "), slugs[0]);
@@ -144,44 +179,46 @@ fn partly(mesh: &Mesh, peers: &[Peer], part: &str) -> Result<Option<String>, Str
     match whole.as_slice() {
         [] => Ok(None),
         [name] => exact(mesh, peers, name),
-        several => Err(format!("means several peers: {}", several.join(", "))),
+        several => {
+            let names: Vec<_> =
+                several.iter().map(|one| format!("\"{}\"", fence::name(one))).collect();
+            Err(format!("means several peers: {}", names.join(", ")))
+        }
     }
 }
 
-/// A member who is not here.
-async fn away(meshes: &[Arc<Mesh>], lists: &Lists, name: &str) -> Result<Target, String> {
+/// The member who has this name, and where it could not be asked who has.
+async fn away(meshes: &[Arc<Mesh>], name: &str) -> Result<(Option<Target>, Vec<String>), String> {
     let asking = meshes.iter().map(|mesh| async {
         let membership = mesh.membership().await;
-        (mesh.clone(), send::away(&membership, name).await)
+        let all = match Rest::of(&membership) {
+            Ok(rest) => members(&rest, &membership.mesh_id).await,
+            Err(error) => Err(error),
+        };
+        (mesh.clone(), all)
     });
+    let wanted = name.to_lowercase();
+    let mut unasked = Vec::new();
     let mut found = Vec::new();
-    for (mesh, key) in join_all(asking).await {
-        match key {
-            Ok(spec) => found.push(Target { mesh, spec }),
-            Err(Error::Ambiguous { candidates, .. }) => {
-                let all = candidates.join("; ");
+    for (mesh, all) in join_all(asking).await {
+        let all = match all {
+            Ok(all) => all.members,
+            Err(problem) => {
+                unasked.push(format!("{}: {}", mesh.slug, fence::line(&problem.to_string())));
+                continue;
+            }
+        };
+        let so_called = all.into_iter().filter(|one| one.display_name.to_lowercase() == wanted);
+        let keys: Vec<_> = so_called.map(|one| one.pubkey).collect();
+        match keys.as_slice() {
+            [] => (),
+            [key] => found.push(Target { mesh, spec: key.clone(), found: None }),
+            several => {
+                let all: Vec<_> = several.iter().map(|key| fence::line(key)).collect();
+                let all = all.join("; ");
                 return Err(format!("several members have this name, use a key: {all}"));
             }
-            Err(_) => (),
         }
     }
-    if found.len() > 1 {
-        let slugs: Vec<_> = found.iter().map(|one| one.mesh.slug.as_str()).collect();
-        let (all, first) = (slugs.join(", "), slugs[0]);
-        return Err(format!("found in several meshes ({all}): write {first}:NAME for one of them"));
-    }
-    if let Some(target) = found.pop() {
-        return Ok(target);
-    }
-    let unasked: Vec<_> = lists
-        .iter()
-        .filter_map(|(mesh, peers)| {
-            peers.as_ref().err().map(|problem| format!("{}: {problem}", mesh.slug))
-        })
-        .collect();
-    if unasked.is_empty() {
-        Err("nobody has this name; list_peers says who is here".into())
-    } else {
-        Err(format!("nobody has this name, as far as could be asked ({})", unasked.join("; ")))
-    }
+    Ok((one_of(found)?, unasked))
 }

@@ -2,7 +2,7 @@
 //!
 //! - `server/discover` is answered with "no such method": a host that negotiates the newest
 //!   protocol registers no channel, and this is the answer after which hosts fall back to
-//!   `initialize`. Only hosts that are known to have no channels are let through to the newest.
+//!   `initialize`. Only hosts that name themselves and take no lines are let through to the newest.
 //! - A message that may not come before the first request is dropped; the library would end.
 //! - Whoever must know that an answer has been written leaves a receipt for it.
 
@@ -22,7 +22,7 @@ use rmcp::transport::async_rw::AsyncRwTransport;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::debug;
 
-use super::channel;
+use super::channel::Channel;
 
 /// The method that begins the newest protocol.
 const DISCOVER: &str = "server/discover";
@@ -58,6 +58,7 @@ impl Receipts {
 /// The transport.
 pub struct Stdio<R: AsyncRead, W: AsyncWrite> {
     inner: AsyncRwTransport<RoleServer, R, W>,
+    channel: Arc<Channel>,
     receipts: Arc<Receipts>,
     /// A request that opens a session, or needs none, was seen.
     has_begun: bool,
@@ -69,8 +70,9 @@ where
     W: AsyncWrite + Send + Unpin + 'static,
 {
     /// A transport over these two.
-    pub fn new(read: R, write: W, receipts: Arc<Receipts>) -> Self {
-        Self { inner: AsyncRwTransport::new_server(read, write), receipts, has_begun: false }
+    pub fn new(read: R, write: W, channel: Arc<Channel>, receipts: Arc<Receipts>) -> Self {
+        let inner = AsyncRwTransport::new_server(read, write);
+        Self { inner, channel, receipts, has_begun: false }
     }
 }
 
@@ -102,7 +104,7 @@ where
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
         loop {
             let message = self.inner.receive().await?;
-            if let Some(id) = refused(&message) {
+            if let Some(id) = refused(&self.channel, &message) {
                 let words = format!("method not found: {DISCOVER}");
                 let error = ErrorData::new(ErrorCode::METHOD_NOT_FOUND, words, None);
                 let answer = ServerJsonRpcMessage::error(error, Some(id));
@@ -127,7 +129,7 @@ where
 }
 
 /// The id of a request that a channel must not serve.
-fn refused(message: &ClientJsonRpcMessage) -> Option<RequestId> {
+fn refused(channel: &Channel, message: &ClientJsonRpcMessage) -> Option<RequestId> {
     let JsonRpcMessage::Request(request) = message else { return None };
     let is_discover = match &request.request {
         ClientRequest::DiscoverRequest(_) => true,
@@ -135,7 +137,7 @@ fn refused(message: &ClientJsonRpcMessage) -> Option<RequestId> {
         _ => false,
     };
     let host = request.request.get_meta().client_info();
-    let takes_lines = host.is_none_or(|host| channel::takes_lines(&host.name));
+    let takes_lines = host.is_none_or(|host| channel.takes_lines(&host.name));
     (is_discover && takes_lines).then(|| request.id.clone())
 }
 
@@ -161,6 +163,11 @@ mod tests {
     use tokio::io::{AsyncBufReadExt, BufReader, duplex, split};
 
     use super::*;
+    use crate::mcp::channel::MessageMode;
+
+    fn channel() -> Arc<Channel> {
+        Arc::new(Channel::new(MessageMode::Push, false))
+    }
 
     #[tokio::test]
     async fn a_receipt_is_given_when_the_answer_is_in_the_pipe_and_not_before() {
@@ -172,7 +179,7 @@ mod tests {
         let id = NumberOrString::Number(7);
         let noted = is_written.clone();
         receipts.leave(id.clone(), move || noted.store(true, Ordering::SeqCst));
-        let mut transport = Stdio::new(read, write, receipts);
+        let mut transport = Stdio::new(read, write, channel(), receipts);
         let text = ContentBlock::text("x".repeat(1000));
         let result = CallToolResponse::from(CallToolResult::success(vec![text]));
 
@@ -194,7 +201,7 @@ mod tests {
         let receipts = Arc::<Receipts>::default();
         let id = NumberOrString::Number(7);
         receipts.leave(id.clone(), || panic!("nobody has the answer"));
-        let mut transport = Stdio::new(read, write, receipts);
+        let mut transport = Stdio::new(read, write, channel(), receipts);
         drop(theirs);
 
         let result = CallToolResponse::from(CallToolResult::success(Vec::new()));

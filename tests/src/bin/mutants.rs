@@ -101,6 +101,19 @@ fn read(folder: &Path) -> Vec<Mutant> {
     mutants
 }
 
+/// Removes the files of a folder of the copy that are not to stay, by their names in the work tree.
+fn remove_others(tree: &Path, folder: &Path, stays: &impl Fn(&Path) -> bool) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let name = path.strip_prefix(tree).expect("it is in the copy");
+        if path.is_dir() {
+            remove_others(tree, &path, stays);
+        } else if !stays(name) {
+            fs::remove_file(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        }
+    }
+}
+
 /// A copy of the work tree, with a build of its own.
 struct Copy {
     tree: PathBuf,
@@ -114,13 +127,16 @@ impl Copy {
     }
 
     /// Makes the copy what the work tree is. Files that are the same are left alone, so that cargo
-    /// does not build them again.
+    /// does not build them again; those that are not in the work tree any more go.
     fn refresh(&self) {
         let listed = Command::new("git")
             .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
             .output()
             .expect("git is there");
         let listed = String::from_utf8(listed.stdout).expect("our files have plain names");
+        remove_others(&self.tree, &self.tree, &|name| {
+            listed.split('\0').any(|listed| Path::new(listed) == name) && name.exists()
+        });
         for name in listed.split('\0').filter(|name| !name.is_empty()) {
             let (from, to) = (Path::new(name), self.tree.join(name));
             // A file that was removed and is still in the index.

@@ -36,7 +36,7 @@ impl Mesh {
     async fn push(&self, seat: &Seat) -> std::io::Result<()> {
         let mut mailbox = seat.mailbox.lock().await;
         loop {
-            let unread = mailbox.unread(READ_MAX)?;
+            let unread = mailbox.unread(None, READ_MAX)?;
             if unread.is_empty() {
                 return Ok(());
             }
@@ -47,6 +47,7 @@ impl Mesh {
                     if self.channel.send(&line).await.is_err() {
                         return Ok(());
                     }
+                    self.counters.pushed();
                 }
                 mailbox.shown(mark)?;
             }
@@ -76,11 +77,23 @@ impl Mesh {
         Ok(())
     }
 
-    /// What waits to be shown, at most `most`, each with the mark that says so.
+    /// What waits to be shown, at most `most`, each with the mark that says so. Pings do not count;
+    /// those that stand before all else are done with, so that they are not read for ever.
     pub async fn unread(&self, seat: &Seat, most: usize) -> std::io::Result<Vec<(Mark, Message)>> {
-        let mut unread = seat.mailbox.lock().await.unread(most)?;
         let own = seat.client.session();
-        unread.retain(|(_, message)| !is_ping(message, &own));
+        let mut mailbox = seat.mailbox.lock().await;
+        let mut unread = Vec::new();
+        let mut after = None;
+        while unread.len() < most {
+            let page = mailbox.unread(after, READ_MAX)?;
+            let Some(&(last, _)) = page.last() else { break };
+            after = Some(last);
+            unread.extend(page.into_iter().filter(|(_, message)| !is_ping(message, &own)));
+            if unread.is_empty() {
+                mailbox.shown(last)?;
+            }
+        }
+        unread.truncate(most);
         Ok(unread)
     }
 

@@ -56,7 +56,14 @@ async fn check(call: Call) -> Reply {
         }
     }
     if pages.is_empty() {
-        return Ok("No new messages.".into());
+        let pushes: u64 = call.meshes.all().iter().map(|mesh| mesh.counters.pushes()).sum();
+        return Ok(match pushes {
+            0 => "No new messages.".into(),
+            1 => "No new messages; 1 was pushed as a channel line (`recent` shows it).".into(),
+            _ => format!(
+                "No new messages; {pushes} were pushed as channel lines (`recent` shows them)."
+            ),
+        });
     }
     // They count as shown when the host has this answer, not before.
     call.receipts.leave(call.id, move || {

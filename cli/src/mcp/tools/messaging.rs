@@ -82,8 +82,9 @@ async fn deliver(
     text: &str,
 ) -> Result<String, String> {
     let to = fence::line(to);
+    let Target { mesh, spec, found } = target.map_err(|problem| format!("✗ {to}: {problem}"))?;
+    let to = found.map_or(to.clone(), |who| format!("{to} ({who})"));
     let refused = |problem: String| format!("✗ {to}: {problem}");
-    let Target { mesh, spec } = target.map_err(refused)?;
     // Nothing is queued in a process that may end: either it can be stored now, or it was not sent.
     let client = mesh.client().await.map_err(|why| refused(format!("{why}; nothing was sent")))?;
     let ack = client.send(&spec, priority, text).within(ACK_PATIENCE).await;

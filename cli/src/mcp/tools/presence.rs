@@ -7,6 +7,7 @@ use super::arguments::{Kind, flag, optional, required, text};
 use super::{Call, Effect, Reply, Tool};
 use crate::mcp::fence;
 use crate::mcp::mesh::Mesh;
+use crate::mcp::targets::KEY_CHARS_MIN;
 use crate::output::short;
 
 pub const TOOLS: &[Tool] = &[
@@ -80,23 +81,22 @@ async fn peers_of(mesh: &Mesh) -> Reply {
 fn line(peer: &Peer, here: Option<&str>, own: Option<&str>) -> String {
     let profile = peer.profile.clone().unwrap_or_default();
     let said = |text: &Option<String>| text.as_deref().map(fence::line).filter(|t| !t.is_empty());
-    let mut text = String::from("- ");
-    if let Some(avatar) = said(&profile.avatar) {
-        text += &format!("{avatar} ");
-    }
-    text += &fence::name(&peer.display_name);
-    if let Some(title) = said(&profile.title) {
-        text += &format!(", {title}");
-    }
-    if own == Some(peer.pubkey.as_str()) {
-        text += " (you)";
-    }
+    // What we say comes first, and what peers chose is quoted: a name cannot pass for a tag.
     let is_local = peer.hostname.is_some() && peer.hostname.as_deref() == here;
-    text += if is_local { " [local]" } else { " [remote]" };
+    let mut text = String::from(if is_local { "- [local]" } else { "- [remote]" });
     if peer.visible == Some(false) {
         text += " [hidden]";
     }
-    text += &format!(" [{}]", peer.status.as_str());
+    text += &format!(" [{}] \"{}\"", peer.status.as_str(), fence::name(&peer.display_name));
+    if own == Some(peer.pubkey.as_str()) {
+        text += " (you)";
+    }
+    if let Some(title) = &profile.title {
+        text += &format!(", title \"{}\"", fence::name(title));
+    }
+    if let Some(avatar) = &profile.avatar {
+        text += &format!(", avatar \"{}\"", fence::name(avatar));
+    }
     for group in &peer.groups {
         text += &format!(" @{}", fence::line(&group.name));
         if let Some(role) = said(&group.role) {
@@ -108,7 +108,8 @@ fn line(peer: &Peer, here: Option<&str>, own: Option<&str>) -> String {
     if !program.is_empty() {
         text += &format!(" | {}", program.join("/"));
     }
-    text += &format!(" | key {}… | {}", short(&peer.pubkey), fence::line(&peer.cwd));
+    let key = peer.pubkey.get(..KEY_CHARS_MIN).unwrap_or(&peer.pubkey);
+    text += &format!(" | key {key}… | {}", fence::line(&peer.cwd));
     if let Some(bio) = said(&profile.bio) {
         text += &format!("\n  about: {bio}");
     }

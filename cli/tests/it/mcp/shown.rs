@@ -124,7 +124,10 @@ async fn what_was_shown_is_not_shown_again_by_the_next_process() {
     // An answer that comes after the line: the line is noted by then.
     let call = json!({"name": "check_messages", "arguments": {}});
     let checked = host.ask(1, "tools/call", call).await;
-    assert_eq!(checked["result"]["content"][0]["text"], "No new messages.");
+    assert_eq!(
+        checked["result"]["content"][0]["text"],
+        "No new messages; 1 was pushed as a channel line (`recent` shows it)."
+    );
 
     host.child.kill().await.unwrap();
     let mut host = Raw::start(home.path(), &[]);
@@ -142,7 +145,7 @@ async fn a_host_that_has_no_channel_is_offered_everything() {
     let edge = Edge::start().await;
     let home = tempfile::tempdir().unwrap();
     join(home.path(), "mesh-1", "demo", &edge.url);
-    let mut host = Host::named("codex-mcp-client", home.path(), &[]).await;
+    let mut host = Host::named("any-host", home.path(), &[]).await;
     let mut peer = settled(&edge).await;
     for n in 0..3 {
         peer.push(&format!("m{n}"), &format!("text {n}")).await;
@@ -157,6 +160,46 @@ async fn a_host_that_has_no_channel_is_offered_everything() {
     }
     assert_eq!(host.say("check_messages", json!({})).await, "No new messages.");
     assert!(host.heard().is_empty());
+}
+
+#[tokio::test]
+async fn a_host_for_which_lines_are_asked_for_is_pushed_to_whatever_its_name() {
+    let edge = Edge::start().await;
+    let home = tempfile::tempdir().unwrap();
+    join(home.path(), "mesh-1", "demo", &edge.url);
+    let mut host = Host::named("any-host", home.path(), &["--message-mode", "push"]).await;
+    let mut peer = settled(&edge).await;
+
+    peer.push("m1", "first").await;
+
+    let line = host.line(|line| line["meta"]["kind"] == "broadcast").await;
+    assert!(line["content"].as_str().unwrap().contains("\nfirst\n"), "{line}");
+}
+
+#[tokio::test]
+async fn mail_behind_and_between_many_pings_is_found() {
+    let edge = Edge::start().await;
+    let home = tempfile::tempdir().unwrap();
+    join(home.path(), "mesh-1", "demo", &edge.url);
+    let host = Host::start(home.path(), &["--message-mode", "off"]).await;
+    let mut peer = settled(&edge).await;
+    let own = peer.hello["sessionPubkey"].clone();
+    for text in ["first", "second"] {
+        for n in 0..300 {
+            let mut ping = push(&format!("before-{text}-{n}"), &format!("__ping__ {n}"));
+            ping["senderPubkey"] = own.clone();
+            peer.send(ping).await;
+        }
+        peer.push(text, text).await;
+    }
+    peer.received(602).await;
+
+    let checked = host.say("check_messages", json!({})).await;
+
+    assert!(checked.starts_with("2 new message(s):"), "{checked}");
+    assert!(checked.contains("\nfirst\n") && checked.contains("\nsecond\n"), "{checked}");
+    assert!(!checked.contains("__ping__") && !checked.contains("More messages"), "{checked}");
+    assert_eq!(host.say("check_messages", json!({})).await, "No new messages.");
 }
 
 #[tokio::test]

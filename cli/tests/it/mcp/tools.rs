@@ -89,7 +89,12 @@ async fn two_agents_go_through_every_tool_on_two_edges() {
     assert_eq!(bob.tools().await, listed);
 
     // Who is here.
-    let peers = eventually(&ann, "list_peers", json!({}), &["ann (you) [local]", "bob [local]"]);
+    let peers = eventually(
+        &ann,
+        "list_peers",
+        json!({}),
+        &["[local] [idle] \"ann\" (you)", "[local] [idle] \"bob\""],
+    );
     let peers = peers.await;
     assert!(peers.starts_with("## ") && peers.contains("ai/claude-code"), "{peers}");
     let (text, is_error) = ann.call("list_peers", json!({"mesh_slug": "nowhere"})).await;
@@ -109,14 +114,20 @@ async fn two_agents_go_through_every_tool_on_two_edges() {
         &ann,
         "list_peers",
         json!({}),
-        &["🦉 bob, Reviewer [local] [idle] @team/core (lead)", "works on: the parser"],
+        &[
+            "- [local] [idle] \"bob\", title \"Reviewer\", avatar \"🦉\" @team/core (lead)",
+            "works on: the parser",
+        ],
     );
     peers.await;
 
     // To a name, in part; to a group from above; to a key; each once.
     let sent = ann.say("send_message", json!({"to": ["bo", "BOB"], "message": "one"})).await;
     assert_eq!(sent.lines().count(), 1, "{sent}");
-    assert!(sent.starts_with("✓ bo → ") && sent.ends_with("(stored; online)"), "{sent}");
+    assert!(
+        sent.starts_with("✓ bo (\"bob\", key ") && sent.ends_with("(stored; online)"),
+        "{sent}"
+    );
     let line = bob.line(|line| is_from(line, "ann")).await;
     assert!(line["content"].as_str().unwrap().contains("\none\n[end of peer text"), "{line}");
     assert_eq!(line["meta"]["kind"], "direct");
@@ -158,7 +169,10 @@ async fn two_agents_go_through_every_tool_on_two_edges() {
     assert!(line["content"].as_str().unwrap().contains("\nheld\n"), "{line}");
 
     // What was pushed is not offered again, but can be read again.
-    assert_eq!(bob.say("check_messages", json!({})).await, "No new messages.");
+    assert_eq!(
+        bob.say("check_messages", json!({})).await,
+        "No new messages; 3 were pushed as channel lines (`recent` shows them)."
+    );
     let recent = bob.say("check_messages", json!({"recent": 1})).await;
     assert!(recent.contains("from \"ann\"") && recent.contains("held"), "{recent}");
 
@@ -184,11 +198,15 @@ async fn two_agents_go_through_every_tool_on_two_edges() {
     bob.leave().await;
     let line = ann.line(|line| line["meta"]["event"] == "peer_left").await;
     assert_eq!(line["content"], "[system] Peer \"bob\" left the mesh");
+    // Also while another's name begins like that of the one who is meant.
+    let bobby = attached(ann_home, &["--name", "bobby"]).await;
+    eventually(&ann, "list_peers", json!({}), &["\"bobby\""]).await;
     let sent = ann.say("send_message", json!({"to": "bob", "message": "later"})).await;
     assert!(sent.ends_with("(stored; offline, gets it on return)"), "{sent}");
     let mut bob = attached(bob_home, &[]).await;
     let line = bob.line(|line| is_from(line, "ann")).await;
     assert!(line["content"].as_str().unwrap().contains("\nlater\n"), "{line}");
+    bobby.leave().await;
     drop(mesh.up);
 }
 
