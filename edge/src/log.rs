@@ -76,20 +76,9 @@ impl Log {
 
     fn fan_out_all(&mut self, bodies: Vec<serve::Body>, by_mesh: &ByMesh) {
         for body in bodies {
-            if !self.seen.contains_key(&body.seq) {
-                let inline = Inline::of(&body);
-                let subtype = body.subtype;
-                self.fan_out(
-                    body.seq,
-                    body.xid,
-                    body.mesh,
-                    body.sender,
-                    &body.target,
-                    &inline,
-                    subtype,
-                    by_mesh,
-                );
-            }
+            let inline = Inline::of(&body);
+            let serve::Body { seq, xid, mesh, sender, target, subtype, .. } = body;
+            self.fan_out(seq, xid, mesh, sender, &target, &inline, subtype, by_mesh);
         }
     }
 
