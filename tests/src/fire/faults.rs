@@ -75,14 +75,14 @@ pub async fn make(
 ) -> Faults {
     let mut faults = Faults::default();
     let mut paused: Option<(usize, i32, Instant)> = None;
-    let mut calm = 0.0;
+    let mut spent = 0.0;
     if variant == Variant::Aged {
         // A killed edge would make its sessions fresh again: the other faults come first.
         for share in CALM_SHARES {
             budget.release(share);
             sleep(Duration::from_millis(rng.random_range(PAUSE_MS))).await;
             faults.cuts += usize::from(place.proxy.cut_listener());
-            calm = share;
+            spent = share;
         }
         faults.restarts += usize::from(restart(place, rng).await);
     }
@@ -91,11 +91,12 @@ pub async fn make(
             break;
         }
         sleep(Duration::from_millis(rng.random_range(PAUSE_MS))).await;
-        let step = (1.0 - calm) / (KILLS + 3) as f64;
-        let share = calm + (n + 1) as f64 * step;
+        // A share of what is left: something is left however many kills it takes.
+        let step = (1.0 - spent) / KILLS as f64;
+        spent += step;
+        let share = spent;
         if n == 1 && variant == Variant::Paused {
-            let edge = rng.random_range(0..place.edges.len());
-            let node = node_of(place, edge).await;
+            let (edge, node) = quiet_edge(place, peers.len(), rng).await;
             place.edges[edge].pause();
             record.paused(&place.edges[edge].url());
             paused = Some((edge, node, Instant::now()));
@@ -137,6 +138,16 @@ pub async fn make(
     faults
 }
 
+/// An edge that has sessions, but leaves most of them to the others if there is one, and its node.
+/// Traffic between peers that wait for a paused edge would give the kills nothing.
+async fn quiet_edge(place: &Place, peers: usize, rng: &mut StdRng) -> (usize, i32) {
+    let busy = busy_edges(place, None).await;
+    let quiet: Vec<_> = busy.iter().filter(|edge| edge.sessions * 2 < peers).collect();
+    let fewest = || busy.iter().min_by_key(|edge| edge.sessions).expect("one is busy");
+    let edge = quiet.choose(rng).map_or_else(fewest, |edge| *edge);
+    (edge.place, edge.node)
+}
+
 /// Kills an edge at a moment when something of its sessions is unsettled, and starts it again;
 /// whether there was such a moment. `talk` gives its sessions something.
 async fn kill(
@@ -145,7 +156,8 @@ async fn kill(
     talk: impl FnOnce(),
     rng: &mut StdRng,
 ) -> bool {
-    let (victim, node) = busy_edge(place, spare, rng).await;
+    let busy = busy_edges(place, spare).await;
+    let Busy { place: victim, node, .. } = *busy.choose(rng).expect("one is busy");
     let db = place.db().await;
     talk();
     sleep(Duration::from_millis(rng.random_range(PHASE_MS))).await;
@@ -157,26 +169,39 @@ async fn kill(
     had_work
 }
 
-/// An edge that has sessions, and its node.
-async fn busy_edge(place: &Place, spare: Option<usize>, rng: &mut StdRng) -> (usize, i32) {
+/// An edge that has sessions.
+struct Busy {
+    /// Which one of the place.
+    place: usize,
+    /// The node that its process is.
+    node: i32,
+    /// How many sessions it has.
+    sessions: usize,
+}
+
+/// The edges that have sessions, at least one; `spare` is not looked at.
+async fn busy_edges(place: &Place, spare: Option<usize>) -> Vec<Busy> {
     let busy = "
-        select n.id, n.url
+        select n.id, n.url, count(*) as sessions
           from node n
+          join presence p on p.node = n.id
          where n.state = 'alive'
            and n.id = (select max(id) from node o where o.url = n.url)
-           and exists (select from presence p where p.node = n.id)";
+         group by n.id, n.url";
     loop {
         let rows = place.db().await.query(busy, &[]).await.expect("the database serves");
-        let nodes: Vec<(usize, i32)> = rows
+        let busy: Vec<Busy> = rows
             .iter()
             .filter_map(|row| {
                 let url: &str = row.get("url");
                 let edge = place.edges.iter().position(|edge| edge.url() == url)?;
-                (Some(edge) != spare).then(|| (edge, row.get("id")))
+                let sessions = row.get::<_, i64>("sessions") as usize;
+                let busy = || Busy { place: edge, node: row.get("id"), sessions };
+                (Some(edge) != spare).then(busy)
             })
             .collect();
-        if let Some(busy) = nodes.choose(rng) {
-            return *busy;
+        if !busy.is_empty() {
+            return busy;
         }
         // Everybody is on the way somewhere.
         sleep(Duration::from_millis(20)).await;
@@ -211,14 +236,6 @@ async fn restart(place: &mut Place, rng: &mut StdRng) -> bool {
     place.proxy.cut_all();
     place.server.resume().await.expect("PostgreSQL starts again");
     was_committing
-}
-
-/// The node that an edge's process is now.
-async fn node_of(place: &Place, edge: usize) -> i32 {
-    let url = place.edges[edge].url();
-    let newest = "select max(id) from node where url = $1";
-    let row = place.db().await.query_one(newest, &[&url]).await;
-    row.expect("the database serves").get(0)
 }
 
 async fn state(db: &Client, node: i32) -> String {
