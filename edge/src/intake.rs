@@ -185,6 +185,7 @@ impl Intake {
 
     fn has_work(&self) -> bool {
         self.look_due
+            || self.log.wants_look()
             || !self.astray.is_empty()
             || !self.dirty.is_empty()
             || !self.arrived.is_empty()
@@ -265,7 +266,7 @@ impl Intake {
                 continue;
             };
             // What waits for a look or a page must not be overtaken.
-            let waits = self.look_due || self.dirty.contains(&told.o);
+            let waits = self.look_due || self.log.wants_look() || self.dirty.contains(&told.o);
             match told.b {
                 Some(inline) if !waits => {
                     if !push::announced(session, told.s, told.r, &inline) {
@@ -280,7 +281,6 @@ impl Intake {
         for logged in log {
             self.log.announced(logged, self.look_due, &self.by_mesh);
         }
-        self.look_due |= self.log.wants_look();
     }
 
     fn event(&mut self, event: crate::note::Event) {
@@ -347,6 +347,9 @@ impl Intake {
         }
         if self.look_due {
             self.look().await?;
+        } else if self.log.wants_look() {
+            let db = self.pool.get().await?;
+            self.log.look(&db, self.since, false, &self.by_mesh).await?;
         }
         if !self.arrived.is_empty() {
             self.admit().await?;
@@ -453,10 +456,7 @@ impl Intake {
                 None => (),
             }
         }
-        let meshes: Vec<i64> = self.by_mesh.keys().copied().collect();
-        if !meshes.is_empty() {
-            self.log.read(&db, &meshes, self.since, &self.by_mesh).await?;
-        }
+        self.log.look(&db, self.since, true, &self.by_mesh).await?;
         if self.ahead.0.elapsed() > TAKEN_BACK_MAX {
             self.since = std::mem::replace(&mut self.ahead, (Instant::now(), look.xmin)).1;
         }

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use skein_sql::{Error, GenericClient, fail, serve};
+use skein_sql::{Db, Error, GenericClient, fail, serve};
 use skein_wire::limit;
 
 use crate::{
@@ -33,8 +33,25 @@ pub struct Log {
     /// By number: the transaction that stored it, and when it was fanned out.
     seen: HashMap<i64, (i64, Instant)>,
     wants_look: bool,
+    last_read: Option<LastRead>,
     horizon: i64,
     trimmed_at: Option<Instant>,
+}
+
+/// The last time that the log of every mesh here was read.
+#[derive(Debug, Clone, Copy)]
+struct LastRead {
+    /// A moment before it.
+    at: Instant,
+    /// Everything stored before this xid was seen.
+    xmin: i64,
+}
+
+impl LastRead {
+    /// Whether this connection is to the same life of the database.
+    fn is_known_to(&self, db: &Db) -> bool {
+        Db::metrics(db).created < self.at
+    }
 }
 
 impl Log {
@@ -55,15 +72,16 @@ impl Log {
         self.wants_look
     }
 
-    /// Reads what was stored since xid `since` and fans out what was not yet.
+    /// Reads what was stored in `meshes` since xid `since` and fans out what was not yet. Returns
+    /// the xmin of what was read.
     pub async fn read(
         &mut self,
         db: &impl GenericClient,
         meshes: &[i64],
         since: i64,
         by_mesh: &ByMesh,
-    ) -> Result<(), Error> {
-        let mut unseen = serve::log(db, meshes, since).await?;
+    ) -> Result<i64, Error> {
+        let (xmin, mut unseen) = serve::log(db, meshes, since).await?;
         unseen.retain(|(seq, _)| !self.seen.contains_key(seq));
         for wanted in unseen.chunks(READ_MAX) {
             let mut bodies = serve::bodies(db, wanted).await?;
@@ -71,6 +89,31 @@ impl Log {
             self.fan_out_all(bodies, by_mesh);
             fail::point("log.page").await;
         }
+        Ok(xmin)
+    }
+
+    /// Reads the log of every mesh that has sessions here: from `since` on, or, when nobody but
+    /// what was announced asks for it, from where it was last read.
+    ///
+    /// That is only as good as the database's memory: a crash takes back commits that did not wait
+    /// for the disk, and their numbers are given out again. It ends every connection as well, so one
+    /// that was there before the last read says that none has happened.
+    pub async fn look(
+        &mut self,
+        db: &Db,
+        since: i64,
+        is_regular: bool,
+        by_mesh: &ByMesh,
+    ) -> Result<(), Error> {
+        let last = self.last_read.filter(|last| !is_regular && last.is_known_to(db));
+        let since = last.map_or(since, |last| since.max(last.xmin));
+        let meshes: Vec<i64> = by_mesh.keys().copied().collect();
+        let at = Instant::now();
+        if !meshes.is_empty() {
+            let xmin = self.read(db, &meshes, since, by_mesh).await?;
+            self.last_read = Some(LastRead { at, xmin });
+        }
+        self.wants_look = false;
         Ok(())
     }
 
@@ -82,9 +125,8 @@ impl Log {
         }
     }
 
-    /// Told after a look: everything before `xmin` is fanned out.
+    /// Told after a regular look: no look begins before `xmin` again.
     pub fn looked(&mut self, xmin: i64) {
-        self.wants_look = false;
         self.horizon = xmin;
     }
 
@@ -198,4 +240,25 @@ fn due(session: &Session) -> Vec<(i64, jiff::Timestamp)> {
         due.push((skipped.seq, skipped.at));
     }
     due
+}
+
+#[cfg(test)]
+mod tests {
+    use skein_sql::{Connector, Settings};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn only_a_connection_of_before_says_that_the_database_did_not_crash_since() {
+        let database = skein_embedded::testing::database().await;
+        let connector = Connector::new(&database.url()).unwrap();
+        let pool = connector.pool(Settings::Ordinary, 2).unwrap();
+
+        let before = pool.get().await.unwrap();
+        let last = LastRead { at: Instant::now(), xmin: 3 };
+        let after = pool.get().await.unwrap();
+
+        assert!(last.is_known_to(&before));
+        assert!(!last.is_known_to(&after));
+    }
 }

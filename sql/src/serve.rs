@@ -85,12 +85,15 @@ statements! {
     // All of it in one snapshot: what commits between two statements, with a number that the first
     // has passed, would be left behind what follows it.
     LOG = "
-        select seq, at
-          from message
-         where mesh = any($1) and kind = 1 and xid >= $2::text::xid8
-           and at > now() - interval '1 day'
+        select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as xmin, m.seq, m.at
+          from (select 1) one
+          left join lateral (
+               select seq, at
+                 from message
+                where mesh = any($1) and kind = 1 and xid >= $2::text::xid8
+                  and at > now() - interval '1 day') m on true
          -- Not the index on seq: that would walk the whole day.
-         order by seq + 0";
+         order by m.seq + 0";
 
     // `offset 0`: what is read of a session is read once, not for every message.
     CATCH_UP = "
@@ -290,15 +293,21 @@ pub async fn look(db: &impl GenericClient, node: i32, since: i64, rows: i64) -> 
 }
 
 /// The multicasts of these meshes stored at or after `since` (an xid), oldest first: number, and when
-/// it was stored, which names its partition.
+/// it was stored, which names its partition. Before them the xmin of the snapshot that they are of:
+/// whatever is stored before it is among them, or was stored before `since`.
 pub async fn log(
     db: &impl GenericClient,
     meshes: &[i64],
     since: i64,
-) -> Result<Vec<(i64, Timestamp)>> {
+) -> Result<(i64, Vec<(i64, Timestamp)>)> {
     let log = db.prepare_cached(LOG).await?;
     let rows = db.query(&log, &[&meshes, &since.to_string()]).await?;
-    Ok(rows.iter().map(|row| (row.get("seq"), row.get("at"))).collect())
+    let xmin = rows.first().map_or(since, |row| row.get("xmin"));
+    let stored = rows
+        .iter()
+        .filter_map(|row| Some((row.get::<_, Option<i64>>("seq")?, row.get("at"))))
+        .collect();
+    Ok((xmin, stored))
 }
 
 /// Where a session's log starts.
