@@ -78,6 +78,8 @@ pub fn upgrade(socket: WebSocket, edge: Data<&Arc<Edge>>) -> impl IntoResponse +
     config.read_buffer_size = READ_BUFFER_BYTES;
     // Frames gather in the stream below, which gives the memory back.
     config.write_buffer_size = 0;
+    // Pongs to one that pings and does not read wait here; past it only the last does.
+    config.max_write_buffer_size = 2 * limit::FRAME_BYTES_MAX;
     let sockets = node.sockets.clone();
     socket.config(config).on_upgrade(move |stream| sockets.track_future(serve(stream, node)))
 }

@@ -1,15 +1,20 @@
 //! `soak`: runs under fire, larger and more of them than tests make, and a summary for the
 //! repository.
 //!
-//! Arguments: `--runs 20` of each variant, `--messages 20000` in each, `--variant NAME` for one
-//! alone, `--seed N` for the first run (the next ones count on), `--out FILE`. The summary is
-//! written after every run, so that one that was stopped has what it got to.
+//! Arguments: `--runs 20` of each variant, `--messages 20000` in each, `--together 1` at a time,
+//! `--variant NAME` for one alone, `--seed N` for the first run (the next ones count on), `--out
+//! FILE`. The summary is written after every run, so that one that was stopped has what it got to.
 
 use std::{path::PathBuf, process::ExitCode};
 
+use futures_util::{StreamExt, stream};
 use serde::Serialize;
 use skein::bench::machine;
 use skein_tests::fire::{Plan, Report, Variant, run, seed};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::JoinHandle,
+};
 
 /// What a soak came to.
 #[derive(Debug, Serialize)]
@@ -17,12 +22,16 @@ use skein_tests::fire::{Plan, Report, Variant, run, seed};
 struct Summary {
     /// When it began: ISO 8601.
     began: String,
+    /// What was soaked, when that is known.
+    commit: Option<String>,
     /// Whether it was a release build.
     release: bool,
     /// The machine: processors, and its load when the soak began.
     processors: usize,
     /// See `processors`.
     load: String,
+    /// Runs at a time.
+    together: usize,
     /// Messages of a run.
     messages: u64,
     /// Every run.
@@ -35,67 +44,117 @@ struct Summary {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let options = Options::read();
+    let options = match Options::read() {
+        Ok(options) => options,
+        Err(problem) => {
+            eprintln!("soak: {problem}");
+            return ExitCode::from(2);
+        }
+    };
+    let mut terminate = signal(SignalKind::terminate()).expect("a process can hear SIGTERM");
+    let mut interrupt = signal(SignalKind::interrupt()).expect("a process can hear SIGINT");
     let mut summary = Summary {
         began: jiff::Timestamp::now().to_string(),
+        commit: machine::commit(),
         release: !cfg!(debug_assertions),
         processors: std::thread::available_parallelism().map_or(0, usize::from),
         load: machine::load(),
+        together: options.together,
         messages: options.messages,
         runs: Vec::new(),
         bad: 0,
         void: 0,
     };
-    for n in 0..options.runs {
-        for variant in &options.variants {
-            let seed = options.seed.wrapping_add(n);
-            let plan = Plan { variant: *variant, messages: options.messages, seed };
-            // A place that cannot be brought up is told, and the next run is made.
-            let Ok(report) = tokio::spawn(run(plan)).await else {
-                summary.void += 1;
-                continue;
-            };
-            summary.bad += usize::from(!report.findings.is_empty());
-            summary.void += usize::from(!report.void.is_empty());
-            summary.runs.push(report);
-            options.write(&summary);
-        }
+    // Those that were stopped take their processes with them.
+    tokio::select! {
+        () = soak(&options, &mut summary) => (),
+        _ = terminate.recv() => eprintln!("soak: stopped"),
+        _ = interrupt.recv() => eprintln!("soak: stopped"),
     }
     println!("{} runs, {} bad, {} void", summary.runs.len(), summary.bad, summary.void);
-    if summary.bad + summary.void == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let is_whole = summary.runs.len() == options.plans().count();
+    let is_good = is_whole && summary.bad + summary.void == 0;
+    if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+async fn soak(options: &Options, summary: &mut Summary) {
+    let runs = options.plans().map(async |plan| {
+        let mut task = Ended(tokio::spawn(run(plan)));
+        (&mut task.0).await
+    });
+    let mut runs = stream::iter(runs).buffer_unordered(options.together);
+    while let Some(report) = runs.next().await {
+        // A place that cannot be brought up is told, and the next run is made.
+        let Ok(report) = report else {
+            summary.void += 1;
+            continue;
+        };
+        summary.bad += usize::from(!report.findings.is_empty());
+        summary.void += usize::from(!report.void.is_empty());
+        summary.runs.push(report);
+        options.write(summary);
+    }
+}
+
+/// A run in a task of its own, which ends with this.
+struct Ended(JoinHandle<Report>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 struct Options {
     runs: u64,
     messages: u64,
+    together: usize,
     variants: Vec<Variant>,
     seed: u64,
     out: PathBuf,
 }
 
 impl Options {
-    fn read() -> Self {
-        let words: Vec<String> = std::env::args().skip(1).collect();
-        let value = |name: &str| {
-            let at = words.iter().position(|word| word == name)?;
-            Some(words.get(at + 1).unwrap_or_else(|| panic!("{name} takes a value")).clone())
-        };
-        let number = |name: &str| {
-            value(name).map(|text| text.parse().unwrap_or_else(|_| panic!("{name} takes a number")))
-        };
-        let variants = value("--variant").map_or(Variant::ALL.to_vec(), |name| {
-            vec![Variant::parse(&name).unwrap_or_else(|| panic!("no variant is called {name}"))]
-        });
+    fn read() -> Result<Self, String> {
         let today = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
-        let out =
-            value("--out").map_or_else(|| format!("tests/soak/{today}.json").into(), Into::into);
-        Self {
-            runs: number("--runs").unwrap_or(20),
-            messages: number("--messages").unwrap_or(20_000),
-            variants,
-            seed: number("--seed").unwrap_or_else(seed),
-            out,
+        let mut options = Self {
+            runs: 20,
+            messages: 20_000,
+            together: 1,
+            variants: Variant::ALL.to_vec(),
+            seed: seed(),
+            out: format!("tests/soak/{today}.json").into(),
+        };
+        let mut words = std::env::args().skip(1);
+        while let Some(word) = words.next() {
+            let mut value = || words.next().ok_or(format!("{word} wants a value"));
+            let number = |text: String| text.parse().map_err(|_| format!("{word} wants a number"));
+            match word.as_str() {
+                "--runs" => options.runs = number(value()?)?,
+                "--messages" => options.messages = number(value()?)?,
+                "--together" => {
+                    options.together = usize::try_from(number(value()?)?).unwrap_or(1).max(1);
+                }
+                "--seed" => options.seed = number(value()?)?,
+                "--out" => options.out = value()?.into(),
+                "--variant" => {
+                    let name = value()?;
+                    let variant = Variant::parse(&name);
+                    options.variants = vec![variant.ok_or(format!("no variant is called {name}"))?];
+                }
+                other => return Err(format!("`{other}` is no argument of a soak")),
+            }
         }
+        Ok(options)
+    }
+
+    /// The runs to be made, in their order.
+    fn plans(&self) -> impl Iterator<Item = Plan> + '_ {
+        (0..self.runs).flat_map(|n| {
+            let seed = self.seed.wrapping_add(n);
+            let messages = self.messages;
+            self.variants.iter().map(move |&variant| Plan { variant, messages, seed })
+        })
     }
 
     fn write(&self, summary: &Summary) {
