@@ -228,12 +228,6 @@ impl Edge {
         self.program = Some(Program::start("skein-edge", &self.log, &self.environment));
     }
 
-    /// Starts it without its fail points.
-    pub fn start_whole(&mut self) {
-        self.environment.retain(|(name, _)| name != "SKEIN_FAIL");
-        self.start();
-    }
-
     /// Waits until it serves.
     ///
     /// # Panics

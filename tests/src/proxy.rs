@@ -37,7 +37,6 @@ pub struct Proxy {
 struct Shared {
     server: SocketAddr,
     is_deaf: AtomicBool,
-    is_away: AtomicBool,
     swallowed: AtomicU64,
     next_id: AtomicU64,
     /// Ends each connection; and whether it listens.
@@ -78,7 +77,6 @@ impl Proxy {
         let shared = Arc::new(Shared {
             server: ([127, 0, 0, 1], server_port).into(),
             is_deaf: AtomicBool::new(false),
-            is_away: AtomicBool::new(false),
             swallowed: AtomicU64::new(0),
             next_id: AtomicU64::new(0),
             connections: Mutex::default(),
@@ -106,17 +104,6 @@ impl Proxy {
             link.end.notify_one();
             true
         })
-    }
-
-    /// Cuts every connection and refuses new ones, until [`Proxy::restore`].
-    pub fn take_away(&self) {
-        self.shared.is_away.store(true, Ordering::Relaxed);
-        self.shared.links().values().for_each(|link| link.end.notify_one());
-    }
-
-    /// Serves again.
-    pub fn restore(&self) {
-        self.shared.is_away.store(false, Ordering::Relaxed);
     }
 
     /// Waits for the next COMMIT of a writer and holds its connection still at this moment: what is
@@ -163,9 +150,7 @@ impl Shared {
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     loop {
         let Ok((client, _)) = listener.accept().await else { continue };
-        if !shared.is_away.load(Ordering::Relaxed) {
-            tokio::spawn(connection(client, shared.clone()));
-        }
+        tokio::spawn(connection(client, shared.clone()));
     }
 }
 
