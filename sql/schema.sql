@@ -1,5 +1,128 @@
 -- What the migrations come to, for readers. Written by a test; nobody edits it by hand.
 
+table api_key
+    id text not null
+    mesh bigint not null
+    name text not null
+    secret_hash bytea not null
+    pubkey text not null
+    member bigint not null
+    capabilities text[] not null
+    created_by text not null
+    created_at timestamp with time zone not null default now()
+    expires_at timestamp with time zone
+    revoked_at timestamp with time zone
+    used_at timestamp with time zone
+    CHECK (((cardinality(capabilities) >= 1) AND (cardinality(capabilities) <= 16)))
+    CHECK (((length(id) >= 1) AND (length(id) <= 64)))
+    CHECK (((length(name) >= 1) AND (length(name) <= 128)))
+    CHECK ((length(secret_hash) = 32))
+    CHECK ((pubkey ~ '^[0-9a-f]{64}$'::text))
+    FOREIGN KEY (member) REFERENCES member(mailbox)
+    FOREIGN KEY (mesh) REFERENCES mesh(no)
+    PRIMARY KEY (id)
+    UNIQUE (mesh, pubkey)
+    UNIQUE (secret_hash)
+    CREATE INDEX api_key_member_idx ON public.api_key USING btree (member)
+    CREATE UNIQUE INDEX api_key_mesh_pubkey_key ON public.api_key USING btree (mesh, pubkey)
+    CREATE UNIQUE INDEX api_key_secret_hash_key ON public.api_key USING btree (secret_hash)
+
+table api_message
+    key text not null
+    seq bigint not null
+    mesh bigint not null
+    at timestamp with time zone not null
+    is_sent boolean not null
+    FOREIGN KEY (key) REFERENCES api_key(id)
+    PRIMARY KEY (key, seq, is_sent)
+    CREATE INDEX api_message_at_idx ON public.api_message USING btree (at)
+
+table audit
+    mesh bigint not null
+    no bigint not null
+    event_type text not null
+    actor_id text not null
+    actor text not null
+    payload text not null
+    created_at timestamp(3) with time zone not null
+    hash text not null
+    CHECK (((length(actor) >= 1) AND (length(actor) <= 128)))
+    CHECK (((length(actor_id) >= 1) AND (length(actor_id) <= 64)))
+    CHECK (((length(event_type) >= 1) AND (length(event_type) <= 64)))
+    CHECK ((hash ~ '^[0-9a-f]{64}$'::text))
+    CHECK ((no > 0))
+    CHECK ((octet_length(payload) <= 32768))
+    FOREIGN KEY (mesh) REFERENCES mesh(no)
+    PRIMARY KEY (mesh, no)
+    CREATE INDEX audit_event ON public.audit USING btree (mesh, event_type, no)
+
+table audit_count
+    mesh bigint not null
+    event_type text not null
+    n bigint not null
+    CHECK ((n > 0))
+    FOREIGN KEY (mesh) REFERENCES mesh(no)
+    PRIMARY KEY (mesh, event_type)
+
+table audit_head
+    mesh bigint not null
+    no bigint not null
+    hash text not null
+    CHECK ((no >= 0))
+    FOREIGN KEY (mesh) REFERENCES mesh(no)
+    PRIMARY KEY (mesh)
+
+table audit_intake with autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_cost_delay=0
+    mesh bigint not null
+    id bigint not null generated always as identity
+    event_type text not null
+    actor_id text not null
+    actor text not null
+    payload text not null
+    at timestamp(3) with time zone not null default now()
+    CHECK (((length(actor) >= 1) AND (length(actor) <= 128)))
+    CHECK (((length(actor_id) >= 1) AND (length(actor_id) <= 64)))
+    CHECK (((length(event_type) >= 1) AND (length(event_type) <= 64)))
+    CHECK ((octet_length(payload) <= 32768))
+    PRIMARY KEY (mesh, id)
+
+table audit_place
+    only_row boolean not null default true
+    done xid8 not null
+    cut xid8 not null
+    seq_at bigint not null
+    seq_end bigint not null
+    since timestamp with time zone not null
+    low_seq bigint not null
+    low_at timestamp with time zone not null
+    mark xid8 not null
+    mark_seq bigint not null
+    mark_at timestamp with time zone not null
+    CHECK (only_row)
+    PRIMARY KEY (only_row)
+
+table context
+    mesh bigint not null
+    member bigint not null
+    id text not null
+    summary text not null
+    files_read text[] not null default '{}'::text[]
+    key_findings text[] not null default '{}'::text[]
+    tags text[] not null default '{}'::text[]
+    version bigint not null default 1
+    writer bigint not null default 0
+    updated_at timestamp with time zone not null
+    xid xid8 not null
+    CHECK (((length(id) >= 1) AND (length(id) <= 64)))
+    CHECK ((octet_length(summary) <= 16384))
+    FOREIGN KEY (member) REFERENCES member(mailbox)
+    FOREIGN KEY (mesh) REFERENCES mesh(no)
+    PRIMARY KEY (mesh, member)
+    UNIQUE (id)
+    CREATE INDEX context_changes ON public.context USING btree (mesh, xid)
+    CREATE UNIQUE INDEX context_id_key ON public.context USING btree (id)
+    CREATE INDEX context_member_idx ON public.context USING btree (member)
+
 table delivery with autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=20000, autovacuum_vacuum_cost_delay=0, autovacuum_analyze_scale_factor=0.2
     seq bigint not null
     recipient bigint not null
@@ -65,6 +188,40 @@ table member
     CREATE UNIQUE INDEX member_id_key ON public.member USING btree (id)
     CREATE UNIQUE INDEX member_mesh_pubkey_key ON public.member USING btree (mesh, pubkey)
 
+table memory
+    id text not null
+    mesh bigint not null
+    member bigint not null
+    session_key text not null
+    session_name text not null
+    content text not null
+    tags text[] not null
+    words tsvector not null
+    grams tsvector not null
+    remembered_at timestamp with time zone not null default now()
+    forgotten_at timestamp with time zone
+    forgotten_by bigint
+    CHECK (((forgotten_at IS NULL) = (forgotten_by IS NULL)))
+    CHECK (((length(id) >= 1) AND (length(id) <= 64)))
+    CHECK ((cardinality(tags) <= 32))
+    CHECK ((octet_length(content) <= 16384))
+    FOREIGN KEY (forgotten_by) REFERENCES member(mailbox)
+    FOREIGN KEY (member) REFERENCES member(mailbox)
+    FOREIGN KEY (mesh) REFERENCES mesh(no)
+    PRIMARY KEY (id)
+    CREATE INDEX memory_forgotten_by_idx ON public.memory USING btree (forgotten_by) WHERE (forgotten_by IS NOT NULL)
+    CREATE INDEX memory_grams ON public.memory USING gin (grams) WITH (fastupdate=off)
+    CREATE INDEX memory_member_idx ON public.memory USING btree (member)
+    CREATE INDEX memory_newest ON public.memory USING btree (mesh, remembered_at DESC, id DESC)
+    CREATE INDEX memory_words ON public.memory USING gin (words) WITH (fastupdate=off)
+
+table memory_count
+    mesh bigint not null
+    n bigint not null
+    CHECK ((n >= 0))
+    FOREIGN KEY (mesh) REFERENCES mesh(no)
+    PRIMARY KEY (mesh)
+
 table mesh
     no bigint not null generated always as identity
     id text not null
@@ -75,6 +232,7 @@ table mesh
     held_bytes bigint not null default 0
     created_at timestamp with time zone not null default now()
     archived_at timestamp with time zone
+    state_floor bigint not null default 0
     CHECK (((length(id) >= 1) AND (length(id) <= 64)))
     CHECK (((length(name) >= 1) AND (length(name) <= 128)))
     CHECK ((owner_key ~ '^[0-9a-f]{64}$'::text))
@@ -184,6 +342,16 @@ table receipt partition by RANGE (at)
     CHECK ((cardinality(seqs) = cardinality(recipients)))
     CREATE INDEX receipt_seqs ON ONLY public.receipt USING gist (int8range(seq_min, seq_max, '[]'::text))
 
+unlogged table relay_frame with autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=1000, autovacuum_vacuum_cost_delay=0
+    id bigint not null generated always as identity
+    mesh bigint not null
+    node integer not null
+    frame text not null
+    until timestamp with time zone not null
+    CHECK ((octet_length(frame) <= 4194304))
+    PRIMARY KEY (id)
+    CREATE INDEX relay_frame_until_idx ON public.relay_frame USING btree (until)
+
 table send_key_0 with autovacuum_enabled=false
     message_id uuid not null
     body_hash bytea not null
@@ -251,3 +419,166 @@ table session
     CREATE UNIQUE INDEX session_mesh_key_key ON public.session USING btree (mesh, key)
     CREATE INDEX session_seen_at_idx ON public.session USING btree (seen_at)
     CREATE INDEX session_status_at_idx ON public.session USING btree (status_at) WHERE ((status = 'working'::text) AND (status_source = 'hook'::text))
+
+table skill
+    mesh bigint not null
+    name text not null
+    description text not null
+    instructions text not null
+    tags text[] not null default '{}'::text[]
+    author bigint not null
+    created_at timestamp with time zone not null default now()
+    updated_at timestamp with time zone not null default now()
+    CHECK (((octet_length(name) >= 1) AND (octet_length(name) <= 128)))
+    CHECK ((octet_length(description) <= 4096))
+    CHECK ((octet_length(instructions) <= 262144))
+    FOREIGN KEY (author) REFERENCES member(mailbox)
+    FOREIGN KEY (mesh) REFERENCES mesh(no)
+    PRIMARY KEY (mesh, name)
+    CREATE INDEX skill_author_idx ON public.skill USING btree (author)
+
+table state with autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_cost_delay=0
+    mesh bigint not null
+    key text not null
+    value text
+    version bigint not null
+    writer bigint not null default 0
+    updated_by text not null
+    updated_at timestamp with time zone not null
+    expires_at timestamp with time zone
+    xid xid8 not null
+    CHECK (((octet_length(key) >= 1) AND (octet_length(key) <= 256)))
+    CHECK ((octet_length(value) <= 262144))
+    CHECK ((version > 0))
+    FOREIGN KEY (mesh) REFERENCES mesh(no)
+    PRIMARY KEY (mesh, key)
+    CREATE INDEX state_changes ON public.state USING btree (mesh, xid)
+    CREATE INDEX state_expiry ON public.state USING btree (expires_at) WHERE (expires_at IS NOT NULL)
+    CREATE INDEX state_removed ON public.state USING btree (updated_at) WHERE (value IS NULL)
+
+table stream
+    id text not null
+    mesh bigint not null
+    name text not null
+    created_by text not null
+    created_at timestamp with time zone not null default now()
+    CHECK (((length(created_by) >= 1) AND (length(created_by) <= 128)))
+    CHECK (((length(id) >= 1) AND (length(id) <= 64)))
+    CHECK (((octet_length(name) >= 1) AND (octet_length(name) <= 128)))
+    FOREIGN KEY (mesh) REFERENCES mesh(no)
+    PRIMARY KEY (id)
+    UNIQUE (mesh, name)
+    CREATE UNIQUE INDEX stream_mesh_name_key ON public.stream USING btree (mesh, name)
+
+table subscription
+    mesh bigint not null
+    stream text not null
+    session bigint not null
+    attach_no bigint not null
+    CHECK (((octet_length(stream) >= 1) AND (octet_length(stream) <= 128)))
+    FOREIGN KEY (mesh) REFERENCES mesh(no)
+    FOREIGN KEY (session) REFERENCES session(mailbox) ON DELETE CASCADE
+    PRIMARY KEY (mesh, stream, session)
+    CREATE INDEX subscription_session_idx ON public.subscription USING btree (session)
+
+table task
+    id text not null
+    mesh bigint not null
+    title text not null
+    assignee text
+    priority text not null
+    urgency smallint not null default 
+CASE priority
+    WHEN 'urgent'::text THEN 0
+    WHEN 'high'::text THEN 1
+    WHEN 'low'::text THEN 3
+    ELSE 2
+END
+    tags text[] not null
+    status text not null default 'open'::text
+    created_by bigint not null
+    created_at timestamp with time zone not null default now()
+    waits_for bigint not null default 0
+    claims bigint not null default 0
+    claimed_by bigint
+    claimed_session text
+    claimed_at timestamp with time zone
+    leased_until timestamp with time zone
+    completed_by bigint
+    completed_at timestamp with time zone
+    result text
+    CHECK (((leased_until IS NULL) OR (status = 'claimed'::text)))
+    CHECK (((length(id) >= 1) AND (length(id) <= 64)))
+    CHECK (((status <> 'claimed'::text) OR (claimed_by IS NOT NULL)))
+    CHECK (((status = 'done'::text) = (completed_at IS NOT NULL)))
+    CHECK ((cardinality(tags) <= 32))
+    CHECK ((octet_length(assignee) <= 512))
+    CHECK ((octet_length(priority) <= 64))
+    CHECK ((octet_length(result) <= 65536))
+    CHECK ((octet_length(title) <= 1024))
+    CHECK ((status = ANY (ARRAY['open'::text, 'claimed'::text, 'done'::text])))
+    CHECK ((waits_for >= 0))
+    FOREIGN KEY (claimed_by) REFERENCES member(mailbox)
+    FOREIGN KEY (completed_by) REFERENCES member(mailbox)
+    FOREIGN KEY (created_by) REFERENCES member(mailbox)
+    FOREIGN KEY (mesh) REFERENCES mesh(no)
+    PRIMARY KEY (id)
+    CREATE INDEX task_claimed_by_idx ON public.task USING btree (claimed_by) WHERE (claimed_by IS NOT NULL)
+    CREATE INDEX task_completed_by_idx ON public.task USING btree (completed_by) WHERE (completed_by IS NOT NULL)
+    CREATE INDEX task_created_by_idx ON public.task USING btree (created_by)
+    CREATE INDEX task_leases ON public.task USING btree (leased_until) WHERE (leased_until IS NOT NULL)
+    CREATE INDEX task_newest ON public.task USING btree (mesh, created_at DESC, id DESC)
+    CREATE INDEX task_queue ON public.task USING btree (mesh, urgency, created_at, id) WHERE ((status = 'open'::text) AND (waits_for = 0))
+    CREATE INDEX task_status ON public.task USING btree (mesh, status, created_at DESC, id DESC)
+
+table task_count
+    mesh bigint not null
+    n bigint not null
+    CHECK ((n >= 0))
+    FOREIGN KEY (mesh) REFERENCES mesh(no)
+    PRIMARY KEY (mesh)
+
+table task_dependency
+    mesh bigint not null
+    task text not null
+    depends_on text not null
+    FOREIGN KEY (depends_on) REFERENCES task(id) ON DELETE CASCADE
+    FOREIGN KEY (mesh) REFERENCES mesh(no)
+    FOREIGN KEY (task) REFERENCES task(id) ON DELETE CASCADE
+    PRIMARY KEY (task, depends_on)
+    CREATE INDEX task_dependency_depends_on_idx ON public.task_dependency USING btree (depends_on)
+    CREATE INDEX task_dependency_mesh_idx ON public.task_dependency USING btree (mesh)
+
+table webhook
+    id text not null
+    mesh bigint not null
+    name text not null
+    token_hash bytea not null
+    sealed text not null
+    signed boolean not null
+    target text
+    created_by bigint not null
+    created_at timestamp with time zone not null default now()
+    CHECK (((length(id) >= 1) AND (length(id) <= 64)))
+    CHECK (((length(target) >= 1) AND (length(target) <= 129)))
+    CHECK (((octet_length(name) >= 1) AND (octet_length(name) <= 128)))
+    CHECK ((length(token_hash) = 32))
+    CHECK ((octet_length(sealed) <= 512))
+    FOREIGN KEY (created_by) REFERENCES member(mailbox)
+    FOREIGN KEY (mesh) REFERENCES mesh(no)
+    PRIMARY KEY (id)
+    UNIQUE (mesh, name)
+    UNIQUE (token_hash)
+    CREATE INDEX webhook_created_by_idx ON public.webhook USING btree (created_by)
+    CREATE UNIQUE INDEX webhook_mesh_name_key ON public.webhook USING btree (mesh, name)
+    CREATE UNIQUE INDEX webhook_token_hash_key ON public.webhook USING btree (token_hash)
+
+table webhook_seen
+    webhook text not null
+    mesh bigint not null
+    id_hash bytea not null
+    at timestamp with time zone not null default now()
+    CHECK ((length(id_hash) = 32))
+    FOREIGN KEY (webhook) REFERENCES webhook(id) ON DELETE CASCADE
+    PRIMARY KEY (webhook, id_hash)
+    CREATE INDEX webhook_seen_at_idx ON public.webhook_seen USING btree (at)

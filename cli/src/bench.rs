@@ -18,6 +18,7 @@
 //! | [`peer`] | one sending and receiving peer |
 //! | [`talk`] | runs of peers that send: direct, fan-out, burst |
 //! | [`crowd`] | runs of sockets that attach: idle, hello |
+//! | [`state`] | runs of peers that set keys |
 //! | [`reconnect`] | an edge that goes away |
 //! | [`process`], [`machine`] | what it cost, and where |
 //! | [`report`] | what is printed |
@@ -33,4 +34,5 @@ pub mod process;
 pub mod reconnect;
 pub mod report;
 pub mod socket;
+pub mod state;
 pub mod talk;

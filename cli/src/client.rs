@@ -11,7 +11,9 @@
 //!
 //! A consumer that falls behind holds `received` back, so the edge's window stops the flow.
 
+pub mod asked;
 pub mod backoff;
+mod behind;
 mod config;
 mod driver;
 pub mod inbox;
@@ -33,6 +35,7 @@ use skein_crypto::direct::Pairs;
 use skein_crypto::{Public, plain, random};
 use skein_wire::limit::{CIPHERTEXT_BYTES_MAX, OUTBOUND_MAX};
 use skein_wire::messaging::Send;
+use skein_wire::streams::{Subscribe, Unsubscribe};
 use skein_wire::{Call, Code, Priority, Refusal, encode};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
@@ -45,7 +48,7 @@ pub use self::pushes::{Incoming, Pushes};
 pub use self::sending::Sending;
 use self::sending::{Counted, Inner};
 
-/// How long a request may take.
+/// How long a request may take, unless its caller says otherwise.
 pub const REQUEST_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Why a client ended.
@@ -76,9 +79,9 @@ pub enum State {
 /// Why a request has no reply.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum RequestError {
-    /// No reply came in time.
-    #[error("no answer within {} s", REQUEST_DEADLINE.as_secs())]
-    TimedOut,
+    /// No reply came in time: what was asked for may have been done all the same.
+    #[error("no answer within {} s", .0.as_secs())]
+    TimedOut(Duration),
     /// The connection was lost after it was asked.
     #[error("the connection was lost before the answer came")]
     Lost,
@@ -99,7 +102,7 @@ impl From<RequestError> for crate::Error {
             RequestError::Refused(refusal) => refusal.into(),
             RequestError::Closed(closed) => closed.into(),
             RequestError::Malformed(detail) => Self::Unexpected(detail),
-            RequestError::TimedOut | RequestError::Lost => Self::NotConnected(error.to_string()),
+            RequestError::TimedOut(_) | RequestError::Lost => Self::NotConnected(error.to_string()),
         }
     }
 }
@@ -253,24 +256,65 @@ impl Client {
     where
         C::Reply: DeserializeOwned,
     {
-        let reply = self.ask(call).await?;
+        self.request_within(call, REQUEST_DEADLINE).await
+    }
+
+    /// The same with a patience of the caller's own: some questions go on to another peer.
+    pub async fn request_within<C: Call>(
+        &self,
+        call: &C,
+        patience: Duration,
+    ) -> Result<C::Reply, RequestError>
+    where
+        C::Reply: DeserializeOwned,
+    {
+        let reply = self.ask(call, patience).await?;
         serde_json::from_str(&reply).map_err(|error| RequestError::Malformed(error.to_string()))
     }
 
     /// Says something that has no reply of its own; an edge of ours acknowledges it all the same.
     pub async fn tell<C: Call>(&self, call: &C) -> Result<(), RequestError> {
-        self.ask(call).await.map(drop)
+        self.ask(call, REQUEST_DEADLINE).await.map(drop)
     }
 
-    async fn ask<C: Call>(&self, call: &C) -> Result<String, RequestError> {
+    /// Listens to a stream, also after every reconnect. What is published comes as
+    /// [`Incoming::Frame`].
+    pub async fn subscribe(&self, stream: &str) -> Result<(), RequestError> {
+        // First, so that a connection that begins before the answer comes knows of it.
+        let _ = self.commands.send(Command::Follow(stream.to_owned()));
+        let subscribed = self.request(&Subscribe { stream: stream.to_owned() }).await;
+        if let Err(RequestError::Refused(_)) = &subscribed {
+            let _ = self.commands.send(Command::Unfollow(stream.to_owned()));
+        }
+        subscribed.map(drop)
+    }
+
+    /// Listens to a stream no more.
+    pub async fn unsubscribe(&self, stream: &str) -> Result<(), RequestError> {
+        let _ = self.commands.send(Command::Unfollow(stream.to_owned()));
+        self.tell(&Unsubscribe { stream: stream.to_owned() }).await
+    }
+
+    /// Answers a question of another peer, which came as a frame with this `_reqId`. Nothing comes
+    /// back; without a connection it is not said at all.
+    pub fn answer<C: Call>(&self, call: &C, req_id: Option<&str>) {
+        self.say(encode(call, req_id));
+    }
+
+    /// Says a frame that nothing answers; without a connection it is not said at all.
+    pub fn say(&self, frame: String) {
+        let _ = self.commands.send(Command::Say(frame));
+    }
+
+    async fn ask<C: Call>(&self, call: &C, patience: Duration) -> Result<String, RequestError> {
         let req_id = hex::encode(random::<8>());
         let frame = encode(call, Some(&req_id));
         let (reply, answer) = oneshot::channel();
         let _ = self.commands.send(Command::Ask(driver::Ask { req_id, frame, reply }));
-        match timeout(REQUEST_DEADLINE, answer).await {
+        match timeout(patience, answer).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(self.closed().into()),
-            Err(_) => Err(RequestError::TimedOut),
+            Err(_) => Err(RequestError::TimedOut(patience)),
         }
     }
 

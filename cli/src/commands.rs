@@ -4,26 +4,36 @@
 //! pushed to it meanwhile goes to the home's inbox like everything else.
 
 pub mod attach;
+pub mod audit;
 pub mod bench;
 pub mod completions;
 pub mod config;
+pub mod context;
 pub mod demo;
 pub mod doctor;
 pub mod group;
 pub mod inbox;
 pub mod invite;
 pub mod join;
+pub mod key;
 pub mod leave;
 pub mod mcp;
 pub mod member;
+pub mod memory;
 pub mod mesh;
+pub mod peer_file;
 pub mod peers;
 pub mod ping;
 pub mod send;
+pub mod skill;
+pub mod state;
 pub mod status;
+pub mod stream;
 pub mod summary;
+pub mod task;
 pub mod trace;
 pub mod up;
+pub mod webhook;
 pub mod whoami;
 
 use clap::{Parser, Subcommand};
@@ -91,6 +101,33 @@ pub enum Command {
     Trace(trace::Args),
     /// Show who you are in each mesh.
     Whoami(whoami::Args),
+    /// Read and list files that another peer shares.
+    #[command(subcommand)]
+    PeerFile(peer_file::Command),
+    /// Read, set, list and remove values that the mesh shares.
+    #[command(subcommand)]
+    State(state::Command),
+    /// Share what you have learnt, and find what others have.
+    #[command(subcommand)]
+    Context(context::Command),
+    /// Share instructions under a name, read, list and remove them.
+    #[command(subcommand)]
+    Skill(skill::Command),
+    /// Keep texts for everybody, find them by their words, have them forgotten.
+    #[command(subcommand)]
+    Memory(memory::Command),
+    /// Make, claim, complete and list pieces of work.
+    #[command(subcommand)]
+    Task(task::Command),
+    /// Publish data to whoever listens, listen, and list.
+    #[command(subcommand)]
+    Stream(stream::Command),
+    /// Give programs without a socket a key to the mesh.
+    #[command(subcommand)]
+    Key(key::Command),
+    /// Let programs outside say something into the mesh.
+    #[command(subcommand)]
+    Webhook(webhook::Command),
     /// Be a peer for an AI agent: an MCP server on standard input and output.
     Mcp(mcp::Args),
     /// Measure the way to the mesh and its database, and look whether a peer is here.
@@ -102,6 +139,9 @@ pub enum Command {
     Config(config::Command),
     /// Print what lets a shell complete these commands.
     Completions(completions::Args),
+    /// Show what happened in a mesh, and prove that nobody changed the log of it.
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Measure edges: throughput, latency, memory, CPU.
     Bench(bench::Args),
 }
@@ -174,11 +214,21 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::Summary(args) => summary::run(context, args).await,
         Command::Trace(args) => trace::run(context, args).await,
         Command::Whoami(args) => whoami::run(context, args),
+        Command::PeerFile(command) => peer_file::run(context, command).await,
+        Command::State(command) => state::run(context, command).await,
+        Command::Context(command) => context::run(context, command).await,
+        Command::Skill(command) => skill::run(context, command).await,
+        Command::Memory(command) => memory::run(context, command).await,
+        Command::Task(command) => task::run(context, command).await,
+        Command::Stream(command) => stream::run(context, command).await,
+        Command::Key(command) => key::run(context, command).await,
+        Command::Webhook(command) => webhook::run(context, command).await,
         Command::Mcp(args) => mcp::run(context, args).await,
         Command::Ping(args) => ping::run(context, args).await,
         Command::Doctor(args) => doctor::run(context, args).await,
         Command::Config(command) => config::run(context, command),
         Command::Completions(args) => completions::run(&args),
+        Command::Audit(command) => audit::run(context, command).await,
         Command::Bench(args) => bench::run(context, args).await,
     }
 }

@@ -30,7 +30,7 @@ pub const CODES: [(&str, u8, &str); 15] = [
     ("io", 1, "the operating system failed"),
     ("local", 1, "something of a local mesh did not start or work"),
     ("database", 1, "the private PostgreSQL of a local mesh failed"),
-    ("unwell", 1, "a check of `doctor` failed"),
+    ("unwell", 1, "a check of `doctor` or `audit verify` failed"),
 ];
 
 /// A command that did not do what was asked.
@@ -118,7 +118,7 @@ pub enum Error {
     #[error(transparent)]
     Database(#[from] skein_embedded::Error),
 
-    /// A check of `doctor` failed.
+    /// A check of `doctor` or `audit verify` failed.
     #[error("{what}")]
     Unwell {
         /// Which hop is broken, and how.

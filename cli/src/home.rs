@@ -3,9 +3,11 @@
 //! ```text
 //! config.json              what the person chose for all meshes
 //! meshes/<meshId>.json     a membership with its secrets (0600)
-//! sessions/<meshId>/       session keys, each locked by the process that uses it
+//! sessions/<meshId>/       session keys, each locked by the process that uses it, and where agents
+//!                          last used theirs
 //! inbox/<meshId>/          what arrived
 //! inbox/<meshId>/<key>/    what arrived for one agent's session
+//! audit/<meshId>.json      how far the audit log was verified
 //! names/<meshId>.json      what keys were called when they were last seen
 //! joining/<hash>.key       the member key of a join that was not answered yet
 //! ```
@@ -33,6 +35,17 @@ use crate::{Error, Result};
 
 /// The environment variable that names another home.
 pub const VARIABLE: &str = "SKEIN_HOME";
+
+/// The inbox of an agent's session.
+#[derive(Debug, Clone)]
+pub struct AgentInbox {
+    /// The session's key.
+    pub key: Public,
+    /// Its folder.
+    pub dir: PathBuf,
+    /// Whether the home still has the key: then an agent may come back, or be here, and read it.
+    pub may_return: bool,
+}
 
 /// A folder with memberships, keys and mail.
 #[derive(Debug, Clone)]
@@ -68,6 +81,25 @@ impl Home {
     /// The folder of an agent's inbox: what is for one session is not for the others.
     pub fn agent_inbox(&self, mesh_id: &str, session: &Public) -> PathBuf {
         self.inbox(mesh_id).join(session.hex())
+    }
+
+    /// The inboxes of agents' sessions, by key.
+    pub fn agent_inboxes(&self, mesh_id: &str) -> Vec<AgentInbox> {
+        let known = session::known(&self.sessions(mesh_id));
+        let entries = fs::read_dir(self.inbox(mesh_id)).into_iter().flatten().flatten();
+        let mut found: Vec<_> = entries
+            .filter_map(|entry| {
+                let key = Public::parse(entry.file_name().to_str()?).ok()?;
+                Some(AgentInbox { key, dir: entry.path(), may_return: known.contains(&key) })
+            })
+            .collect();
+        found.sort_by_key(|one| one.key.hex());
+        found
+    }
+
+    /// The file of how far the audit log of a mesh was verified.
+    pub fn audit_head(&self, mesh_id: &str) -> PathBuf {
+        self.dir.join("audit").join(format!("{}.json", file_name(mesh_id)))
     }
 
     /// The file of a membership; programs that live long watch it.

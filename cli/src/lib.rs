@@ -15,6 +15,7 @@ pub mod mcp;
 pub mod output;
 pub mod probe;
 pub mod rest;
+pub mod shared;
 pub mod time;
 pub mod tls;
 

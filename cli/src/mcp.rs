@@ -9,7 +9,8 @@
 //!
 //! It answers at once and connects in the background, to every mesh of the home, also to those that
 //! are joined later. It does not end while its host is there: hosts do not start it again. Its list
-//! of tools never changes. Standard output carries protocol lines only; logs go to standard error.
+//! of tools is chosen at the start and never changes. Standard output carries protocol lines only;
+//! logs go to standard error.
 
 pub mod channel;
 pub mod counters;
@@ -38,9 +39,11 @@ use self::channel::{Channel, MessageMode};
 use self::instructions::Identity;
 use self::meshes::Meshes;
 use self::server::Server;
+use self::tools::Offer;
 use self::transport::{Receipts, Stdio};
 use crate::Result;
 use crate::home::{Home, Membership};
+use crate::shared::Shared;
 
 /// How often the counters of a session are reported.
 const REPORT_EVERY: Duration = Duration::from_secs(60);
@@ -64,6 +67,10 @@ pub struct Settings {
     pub channel: String,
     /// The model that the host runs.
     pub model: Option<String>,
+    /// The tools that the host is offered.
+    pub tools: Offer,
+    /// The folder that peers may read; nothing when absent.
+    pub shared: Option<Shared>,
     /// How often the counters are reported.
     pub report_every: Duration,
 }
@@ -79,6 +86,8 @@ impl Default for Settings {
             session_id: None,
             channel: "claude-code".into(),
             model: None,
+            tools: Offer::all(),
+            shared: None,
             report_every: REPORT_EVERY,
         }
     }
@@ -106,6 +115,7 @@ where
         meshes: meshes.clone(),
         channel: channel.clone(),
         receipts: receipts.clone(),
+        offer: settings.tools.clone(),
     };
     let background =
         [tokio::spawn(meshes.clone().follow()), tokio::spawn(meshes.clone().welcome(started))];
@@ -144,5 +154,5 @@ async fn instructions(meshes: &Meshes, settings: &Settings) -> String {
         let key = mesh.key().map(|key| key.hex());
         identities.push(Identity { membership, name, key });
     }
-    instructions::write(&identities, settings.role.as_deref(), settings.mode)
+    instructions::write(&identities, settings)
 }

@@ -54,7 +54,7 @@ impl Rest {
 
     /// Reads something.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
-        self.answer(self.send(Method::GET, path, Vec::new()).await?).await
+        answered(self.send(Method::GET, path, Vec::new()).await?).await
     }
 
     /// Reads a page of text.
@@ -69,13 +69,13 @@ impl Rest {
     /// Makes something.
     pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
         let body = serde_json::to_vec(body).expect("REST objects have string keys only");
-        self.answer(self.send(Method::POST, path, body).await?).await
+        answered(self.send(Method::POST, path, body).await?).await
     }
 
     /// Changes something.
     pub async fn patch<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
         let body = serde_json::to_vec(body).expect("REST objects have string keys only");
-        self.answer(self.send(Method::PATCH, path, body).await?).await
+        answered(self.send(Method::PATCH, path, body).await?).await
     }
 
     /// Ends something.
@@ -115,14 +115,15 @@ impl Rest {
         }
         Err(Error::NotConnected(problem))
     }
+}
 
-    async fn answer<T: DeserializeOwned>(&self, response: Response) -> Result<T> {
-        if !response.status().is_success() {
-            return Err(refusal(response).await);
-        }
-        let text = response.text().await.map_err(|error| Error::NotConnected(reason(&error)))?;
-        serde_json::from_str(&text).map_err(|error| Error::Unexpected(error.to_string()))
+/// Reads an answer, or why there is none.
+pub async fn answered<T: DeserializeOwned>(response: Response) -> Result<T> {
+    if !response.status().is_success() {
+        return Err(refusal(response).await);
     }
+    let text = response.text().await.map_err(|error| Error::NotConnected(reason(&error)))?;
+    serde_json::from_str(&text).map_err(|error| Error::Unexpected(error.to_string()))
 }
 
 /// Reads either body of refusal: ours, or the reference's `{ok: false, error}`.

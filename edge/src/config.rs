@@ -58,6 +58,8 @@ pub struct Config {
     pub peers_max: i64,
     /// `HOOK_RATE_LIMIT_PER_MIN`, default 30, for one pid and cwd.
     pub hooks_per_minute: u32,
+    /// `SKEIN_API_KEY_RATE_PER_MIN`, default 6000: requests of one API key, on this edge.
+    pub api_key_requests_per_minute: u32,
     /// `SKEIN_TLS_CERT` and `SKEIN_TLS_KEY`: PEM files; both or none.
     pub tls: Option<(PathBuf, PathBuf)>,
     /// `GIT_SHA`: what `/health` says, default `unknown`.
@@ -120,6 +122,11 @@ impl Config {
             legacy_hooks,
             peers_max: number(&get, "MAX_CONNECTIONS_PER_MESH", limit::PEERS_PER_MESH_MAX)?,
             hooks_per_minute: number(&get, "HOOK_RATE_LIMIT_PER_MIN", limit::HOOKS_PER_MINUTE)?,
+            api_key_requests_per_minute: number(
+                &get,
+                "SKEIN_API_KEY_RATE_PER_MIN",
+                limit::API_KEY_REQUESTS_PER_MINUTE,
+            )?,
             tls,
             git_sha: get("GIT_SHA").unwrap_or_else(|| "unknown".to_owned()),
         })

@@ -4,11 +4,21 @@
 //! gets exactly what the contract says, which for many messages is nothing, not even an error: an
 //! old client would take a stray one for the answer to its oldest question.
 
+pub mod audit;
+pub mod contexts;
 pub mod groups;
+pub mod memory;
+pub mod mesh_info;
 pub mod messaging;
+pub mod peer_files;
 pub mod presence;
 pub mod profile;
+pub mod skills;
+pub mod state;
 pub mod stats;
+pub mod streams;
+pub mod tasks;
+pub mod webhooks;
 
 use std::sync::Arc;
 
@@ -92,8 +102,23 @@ const SILENT: &[&str] = &[
     "set_stats",
     "join_group",
     "leave_group",
+    "set_state",
+    "delete_state",
+    "share_context",
     "received",
+    "publish",
+    "unsubscribe",
 ];
+
+/// Questions to another peer, answered when that peer has answered.
+const ANSWERED_LATER: &[&str] = &["peer_file_request", "peer_dir_request"];
+
+/// Answers to another peer. Their `_reqId` is that peer's, and names nothing of the sender's.
+const ANSWERS: &[&str] = &["peer_file_response", "peer_dir_response"];
+
+/// Messages that the 0.8.9 client sends without `_reqId` when it waits for nothing: then it is told
+/// nothing, not even a failure.
+const SILENT_UNASKED: &[&str] = &["claim_task", "complete_task", "forget"];
 
 /// Serves one frame of an attached session.
 pub async fn serve(node: &Arc<Node>, session: &Arc<Session>, frame: &str) {
@@ -119,7 +144,7 @@ pub async fn serve(node: &Arc<Node>, session: &Arc<Session>, frame: &str) {
     let served = match message {
         Err(error) => {
             measure::unserved();
-            if !session.caps.replies {
+            if !session.caps.replies || ANSWERS.contains(&envelope.kind.as_str()) {
                 return;
             }
             Err(Error::Refused(error.code, error.detail))
@@ -137,7 +162,9 @@ pub async fn serve(node: &Arc<Node>, session: &Arc<Session>, frame: &str) {
         Ok(None) => {
             // A send is answered when it is stored; `received` only if it asks.
             let is_word = envelope.kind == "received" && req_id.is_none();
-            if session.caps.replies && !is_send && !is_word {
+            let kind = envelope.kind.as_str();
+            let is_relayed = ANSWERED_LATER.contains(&kind) || ANSWERS.contains(&kind);
+            if session.caps.replies && !is_send && !is_word && !is_relayed {
                 session.out.frame(skein_wire::encode(&Ack::of_request(req_id), req_id));
             }
         }
@@ -160,21 +187,59 @@ fn fail(ctx: &Context<'_>, envelope: &Envelope, error: &Error) {
     } else if !ctx.session.caps.replies {
         // The contract has no word for a failure of ours either.
         let is_ours = matches!(error, Error::Sql(_));
-        if is_ours || SILENT.contains(&envelope.kind.as_str()) {
+        let kind = envelope.kind.as_str();
+        let is_unasked = ctx.req_id.is_none() && SILENT_UNASKED.contains(&kind);
+        if is_ours || is_unasked || SILENT.contains(&kind) {
             return;
         }
     }
     ctx.session.out.frame(skein_wire::encode(&refusal, ctx.req_id));
 }
 
-async fn route(ctx: &Context<'_>, message: Message, id: Option<&str>) -> Result<Option<String>> {
+/// Serves a message, as [`serve`] does, without what a socket needs around it.
+pub(crate) async fn route(
+    ctx: &Context<'_>,
+    message: Message,
+    id: Option<&str>,
+) -> Result<Option<String>> {
     match message {
         Message::Messaging(request) => messaging::handle(ctx, request, id).await,
         Message::Presence(request) => presence::handle(ctx, request).await,
         Message::Profile(request) => profile::handle(ctx, request).await,
         Message::Groups(request) => groups::handle(ctx, request).await,
         Message::Stats(request) => stats::handle(ctx, request).await,
+        Message::State(request) => state::handle(ctx, request).await,
+        Message::Contexts(request) => contexts::handle(ctx, request).await,
+        Message::Skills(request) => skills::handle(ctx, request).await,
+        Message::PeerFiles(request) => peer_files::handle(ctx, request).await,
+        Message::Streams(request) => streams::handle(ctx, request).await,
+        Message::Memory(request) => memory::handle(ctx, request).await,
+        Message::MeshInfo(request) => mesh_info::handle(ctx, request).await,
+        Message::Tasks(request) => tasks::handle(ctx, request).await,
+        Message::Webhooks(request) => webhooks::handle(ctx, request).await,
+        Message::Audit(request) => audit::handle(ctx, request).await,
     }
+}
+
+/// Refuses tags that are too many or too long.
+pub fn tags(tags: &[String]) -> Result<()> {
+    if tags.len() > limit::TAGS_MAX {
+        let why = format!("`tags` has {}, at most {}", tags.len(), limit::TAGS_MAX);
+        return Err(Error::Refused(Code::TooLarge, why));
+    }
+    tags.iter().try_for_each(|tag| within("tags", tag.len(), limit::TAG_BYTES_MAX))
+}
+
+/// The first of these, as many as fit one frame.
+pub fn fitting<T: Serialize>(mut items: Vec<T>) -> Vec<T> {
+    let mut n_bytes = 0;
+    let fit = items.iter().take_while(|item| {
+        n_bytes += serde_json::to_string(item).map_or(0, |text| text.len() + 1);
+        n_bytes <= limit::LIST_BYTES_MAX
+    });
+    let n_fit = fit.count();
+    items.truncate(n_fit);
+    items
 }
 
 /// Refuses a field that is over its limit, by its name.

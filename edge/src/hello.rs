@@ -15,12 +15,14 @@ use std::{
 use jiff::Timestamp;
 use serde_json::json;
 use skein_sql::{
-    Error, Pool,
+    Error, GenericClient, Pool,
     attach::{self, Arrival, Attached, Claim},
+    audit::{self, Actor, Note as Audited},
     fail, nodes, nonces, serve,
 };
 use skein_wire::{
     Code, Status,
+    audit::Event as Happened,
     groups::Group,
     hello::{Caps, HelloAck},
     limit,
@@ -145,6 +147,7 @@ impl Greeter {
         }
         let (arrivals, verdicts) = split(verdicts);
         let attached = attach::attach(&transaction, self.node, &arrivals).await?;
+        note(&transaction, &arrivals, &attached).await?;
         let edges = nodes::edges(&transaction).await?;
         fail::point("attach.before_commit").await;
         transaction.commit().await?;
@@ -297,6 +300,29 @@ impl Greeter {
         }
         event
     }
+}
+
+/// Notes in the audit log who is here that was not.
+async fn note(
+    db: &impl GenericClient,
+    arrivals: &[Arrival],
+    attached: &[Option<Attached>],
+) -> Result<(), Error> {
+    let here = arrivals.iter().zip(attached).filter_map(|(arrival, attached)| {
+        let attached = attached.as_ref().filter(|attached| attached.announce)?;
+        let groups: Vec<Group> =
+            serde_json::from_value(attached.groups.clone()).unwrap_or_default();
+        Some((arrival, groups, attached.last_seen.is_some()))
+    });
+    let here: Vec<(&Arrival, Vec<Group>, bool)> = here.collect();
+    let notes = here.iter().map(|(arrival, groups, restored)| Audited {
+        mesh: arrival.mesh,
+        actor: Actor::Member(arrival.member, &arrival.display_name),
+        event: Happened::peer_joined(&arrival.key, groups, *restored),
+        at: None,
+    });
+    let notes: Vec<Audited<'_>> = notes.collect();
+    audit::add_all(db, &notes).await
 }
 
 /// The event that a session is here.

@@ -6,6 +6,11 @@
 //! document and answer with one error body. [`routes`] is the entry; one file per resource.
 
 mod access;
+mod acting;
+mod api_keys;
+mod audit;
+mod body;
+mod document;
 mod fault;
 mod health;
 mod hook;
@@ -14,23 +19,42 @@ mod join;
 mod legacy;
 mod members;
 mod meshes;
+mod messages;
+mod methods;
+mod nodes;
+mod state;
+mod tasks;
+mod webhooks;
 
 use std::{num::NonZeroU32, sync::Arc, time::Instant};
 
 pub use access::{Caller, Rank};
+use body::Body;
 pub use fault::Fault;
 use poem::{
     Endpoint, EndpointExt, IntoEndpoint, Request, Response,
     endpoint::BoxEndpoint,
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
 };
 use poem_openapi::{LicenseObject, OpenApi, OpenApiService, Tags};
 use skein_sql::Db;
 use skein_wire::{Code, limit};
 
 use self::{
-    health::HealthRoute, hook::HookRoute, invites::InviteRoutes, join::JoinRoute,
-    members::MemberRoutes, meshes::Meshes,
+    api_keys::ApiKeyRoutes,
+    audit::AuditRoutes,
+    health::HealthRoute,
+    hook::HookRoute,
+    invites::InviteRoutes,
+    join::JoinRoute,
+    members::MemberRoutes,
+    meshes::Meshes,
+    messages::MessageRoutes,
+    methods::Methods,
+    nodes::NodeRoutes,
+    state::StateRoutes,
+    tasks::TaskRoutes,
+    webhooks::{Address, WebhookRoute, WebhookRoutes},
 };
 
 use crate::Edge;
@@ -45,6 +69,21 @@ enum Tag {
     Members,
     /// What makes members.
     Invites,
+    /// What happened.
+    Audit,
+    /// Programs that take part without a socket.
+    #[oai(rename = "api keys")]
+    ApiKeys,
+    /// What an API key sends, and what is sent to it.
+    Messages,
+    /// Values that all peers share.
+    State,
+    /// Work that all peers share.
+    Tasks,
+    /// What lets programs outside say something into a mesh.
+    Webhooks,
+    /// Edges and workers.
+    Nodes,
     /// The reference's own routes, in its shapes: status codes, bodies and headers as its clients
     /// know them. They match the whole target: a query or a trailing slash is 404.
     Legacy,
@@ -56,7 +95,7 @@ const LEGACY_HEADERS: HeaderValue = HeaderValue::from_static(
     "Content-Type, X-Mesh-Id, X-Member-Id, X-File-Name, X-Tags, X-Persistent, X-Target-Spec",
 );
 /// And on ours.
-const OUR_METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PATCH, DELETE, OPTIONS");
+const OUR_METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, PATCH, DELETE, OPTIONS");
 const OUR_HEADERS: HeaderValue = HeaderValue::from_static(
     "Content-Type, Authorization, X-Skein-Key, X-Skein-Timestamp, X-Skein-Nonce, X-Skein-Signature",
 );
@@ -68,9 +107,11 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; \
 /// Everything that this edge serves.
 pub fn routes(edge: Arc<Edge>) -> impl Endpoint<Output = Response> + 'static {
     let service = service(edge.config.hooks_per_minute);
+    let document = document::exact(&service.spec());
     Routes {
         edge,
-        document: service.spec(),
+        methods: Methods::of(&document),
+        document,
         page: service.swagger_ui_html(),
         api: service
             .into_endpoint()
@@ -82,7 +123,7 @@ pub fn routes(edge: Arc<Edge>) -> impl Endpoint<Output = Response> + 'static {
 
 /// The document of all routes, as `openapi/openapi.json` has it.
 pub fn document() -> String {
-    service(limit::HOOKS_PER_MINUTE).spec()
+    document::exact(&service(limit::HOOKS_PER_MINUTE).spec())
 }
 
 fn service(hooks_per_minute: u32) -> OpenApiService<impl OpenApi, ()> {
@@ -90,10 +131,18 @@ fn service(hooks_per_minute: u32) -> OpenApiService<impl OpenApi, ()> {
         Meshes,
         MemberRoutes,
         InviteRoutes,
+        AuditRoutes,
         HealthRoute { since: Instant::now() },
         JoinRoute,
         // A rate of none is no setting that makes sense; the slowest stands for it.
         HookRoute::new(NonZeroU32::new(hooks_per_minute).unwrap_or(NonZeroU32::MIN)),
+        WebhookRoute::new(),
+        ApiKeyRoutes,
+        MessageRoutes,
+        StateRoutes,
+        TaskRoutes,
+        WebhookRoutes,
+        NodeRoutes,
     );
     OpenApiService::new(apis, "Skein", env!("CARGO_PKG_VERSION"))
         .description("A mesh of sessions that send each other sealed messages.")
@@ -104,6 +153,7 @@ fn service(hooks_per_minute: u32) -> OpenApiService<impl OpenApi, ()> {
 struct Routes {
     edge: Arc<Edge>,
     document: String,
+    methods: Methods,
     page: String,
     api: BoxEndpoint<'static, Response>,
     socket: BoxEndpoint<'static, Response>,
@@ -115,7 +165,13 @@ impl Endpoint for Routes {
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
         let is_ours = is_ours(request.uri().path());
         request.set_data(self.edge.clone());
+        let path = request.uri().path().to_owned();
         let mut response = self.answer(request).await?;
+        if response.status() == StatusCode::METHOD_NOT_ALLOWED
+            && let Some(methods) = self.methods.at(&path)
+        {
+            response.headers_mut().insert(header::ALLOW, methods.clone());
+        }
         allow(response.headers_mut(), is_ours);
         Ok(response)
     }
@@ -123,6 +179,12 @@ impl Endpoint for Routes {
 
 impl Routes {
     async fn answer(&self, mut request: Request) -> poem::Result<Response> {
+        if let Some(address) = Address::of(&request) {
+            // The path holds a secret: nothing behind here sees it, nor decodes it.
+            *request.uri_mut() = Uri::from_static("/hook/mesh/secret");
+            request.set_data(address);
+            return self.api.call(request).await;
+        }
         let uri = request.uri();
         let target = uri.path_and_query().map_or(uri.path(), |target| target.as_str());
         match (request.method().as_str(), target) {

@@ -20,7 +20,9 @@ use crate::{
     measure,
     note::{Logged, Note, Rows, Told},
     push,
+    relay::Relay,
     session::{Out, Session, Snapshot},
+    states::States,
     teller::{Permit, Tell},
 };
 
@@ -84,6 +86,7 @@ pub struct Intake {
     node: i32,
     pool: Pool,
     teller: mpsc::UnboundedSender<Tell>,
+    relay: Arc<Relay>,
     sessions: HashMap<i64, Arc<Session>>,
     by_mesh: HashMap<i64, Vec<Arc<Session>>>,
     /// Sessions whose page has to be read.
@@ -98,6 +101,7 @@ pub struct Intake {
     /// The last counter heard from every writer.
     heard: HashMap<i32, u64>,
     log: Log,
+    states: States,
     /// The next look starts at this xid.
     since: i64,
     /// The xmin of a later look, and when that was: where looks start once no crash of the database
@@ -115,11 +119,18 @@ pub struct Intake {
 
 impl Intake {
     /// An intake that looks from xid `since` on.
-    pub fn new(node: i32, pool: Pool, teller: mpsc::UnboundedSender<Tell>, since: i64) -> Self {
+    pub fn new(
+        node: i32,
+        pool: Pool,
+        teller: mpsc::UnboundedSender<Tell>,
+        relay: Arc<Relay>,
+        since: i64,
+    ) -> Self {
         Self {
             node,
             pool,
             teller,
+            relay,
             sessions: HashMap::new(),
             by_mesh: HashMap::new(),
             dirty: HashSet::new(),
@@ -129,6 +140,7 @@ impl Intake {
             astray_at: Instant::now(),
             heard: HashMap::new(),
             log: Log::default(),
+            states: States::default(),
             since,
             ahead: (Instant::now(), since),
             look_due: true,
@@ -186,6 +198,7 @@ impl Intake {
     fn has_work(&self) -> bool {
         self.look_due
             || self.log.wants_look()
+            || self.states.has_work()
             || !self.astray.is_empty()
             || !self.dirty.is_empty()
             || !self.arrived.is_empty()
@@ -221,6 +234,9 @@ impl Intake {
             Note::Look => self.look_due = true,
             Note::Event(event) => self.event(*event),
             Note::Events { l } => l.into_iter().for_each(|event| self.event(event)),
+            Note::States { l } => {
+                l.into_iter().for_each(|changed| self.states.announced(changed, self.since));
+            }
             Note::Status { session } => {
                 // The look reads the statuses of sessions that are thought to be busy; one that
                 // became busy elsewhere is read here.
@@ -243,6 +259,8 @@ impl Intake {
                     session.out.close(4409, "attached elsewhere");
                 }
             }
+            // The listener gives these to the relay.
+            Note::Relay(_) => (),
         }
     }
 
@@ -311,6 +329,7 @@ impl Intake {
     }
 
     fn insert(&mut self, session: &Arc<Session>) {
+        self.relay.enter(session);
         if let Some(older) = self.sessions.insert(session.mailbox, session.clone()) {
             older.out.close(4409, "attached elsewhere");
             self.unlist(&older);
@@ -319,6 +338,7 @@ impl Intake {
     }
 
     fn remove(&mut self, session: &Arc<Session>) {
+        self.relay.leave(session);
         let is_current =
             self.sessions.get(&session.mailbox).is_some_and(|s| Arc::ptr_eq(s, session));
         if is_current {
@@ -359,7 +379,12 @@ impl Intake {
             self.dirty.clear();
             measure::paged(pushed);
         }
+        if self.states.has_work() {
+            let db = self.pool.get().await?;
+            self.states.work(&db, &self.by_mesh).await?;
+        }
         self.log.trim();
+        self.states.trim(self.since);
         Ok(())
     }
 
@@ -375,6 +400,7 @@ impl Intake {
         meshes.dedup();
         if !meshes.is_empty() {
             self.log.read(&db, &meshes, self.since, &self.by_mesh).await?;
+            self.states.begin(&db, &meshes, self.since).await?;
         }
         // Of a snapshot before those that read what was missed, and no later than looks are sure of.
         let horizon = serve::horizon(&db).await?.min(self.since);
@@ -457,6 +483,7 @@ impl Intake {
             }
         }
         self.log.look(&db, self.since, true, &self.by_mesh).await?;
+        self.states.look(&db, self.since, &self.by_mesh).await?;
         if self.ahead.0.elapsed() > TAKEN_BACK_MAX {
             self.since = std::mem::replace(&mut self.ahead, (Instant::now(), look.xmin)).1;
         }

@@ -6,6 +6,7 @@
 //! are in the delivery protocol; each module names its part.
 
 pub mod acceptor;
+pub mod audit;
 pub mod config;
 pub mod handlers;
 pub mod hello;
@@ -17,19 +18,25 @@ pub mod mailboxes;
 pub mod measure;
 pub mod node;
 pub mod note;
+pub mod posting;
 pub mod push;
+pub mod relay;
 pub mod session;
 pub mod settler;
 pub mod signals;
 pub mod socket;
+mod states;
 pub mod teller;
+pub mod webhooks;
 pub mod writer;
 
 use std::{
+    num::NonZeroU32,
     sync::{Arc, RwLock},
     time::Duration,
 };
 
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use metrics_exporter_prometheus::PrometheusHandle;
 use skein_sql::{Connector, Error, Pool, Settings, direct, migrate, nodes, partitions, sessions};
 use tokio_util::sync::CancellationToken;
@@ -39,6 +46,7 @@ pub use config::Config;
 use node::Node;
 use note::Note;
 use teller::Tell;
+use webhooks::Webhooks;
 
 /// Connections for requests over HTTP.
 const HTTP_POOL_MAX: usize = 4;
@@ -54,6 +62,8 @@ pub struct Edge {
     pub config: Config,
     /// Connections for requests over HTTP.
     pub pool: Pool,
+    /// How fast each API key asks.
+    pub api_key_rates: DefaultKeyedRateLimiter<String>,
     /// What `/metrics` prints.
     pub metrics: PrometheusHandle,
     connector: Connector,
@@ -96,6 +106,9 @@ impl Edge {
         let node = Self::enter(&connector, &config).await?;
         Ok(Arc::new(Self {
             pool: connector.pool(Settings::Ordinary, HTTP_POOL_MAX)?,
+            api_key_rates: RateLimiter::keyed(Quota::per_minute(
+                NonZeroU32::new(config.api_key_requests_per_minute).unwrap_or(NonZeroU32::MIN),
+            )),
             metrics,
             connector,
             node: RwLock::new(node),
@@ -105,7 +118,8 @@ impl Edge {
 
     async fn enter(connector: &Connector, config: &Config) -> Result<Arc<Node>, Error> {
         let url = config.public_url.as_deref();
-        Node::start(connector, &config.region, url, config.peers_max).await
+        let webhooks = Webhooks::of(config);
+        Node::start(connector, &config.region, url, config.peers_max, webhooks).await
     }
 
     /// The node that serves now.

@@ -42,6 +42,8 @@ fn describe() {
         ("broker_hook_requests_total", "Requests to the status hook"),
         ("broker_hook_requests_rate_limited_total", "Requests to the status hook over the rate"),
         ("skein_pushes_paged_total", "Messages pushed from a page rather than as announced"),
+        ("skein_relay_dropped_total", "Frames between edges that were dropped"),
+        ("skein_relay_failed_total", "Calls between peers that failed, by code"),
     ] {
         describe_counter!(name, text);
         counter!(name).absolute(0);
@@ -50,6 +52,9 @@ fn describe() {
         ("broker_connections_active", "Sockets that said hello and are open"),
         ("broker_queue_depth", "Messages that wait for their recipients"),
         ("broker_db_healthy", "Whether the database answers"),
+        ("skein_relay_calls", "Calls of peers here that wait for their answers"),
+        ("skein_relay_questions", "Questions to peers here that wait for their answers"),
+        ("skein_relay_bytes", "Bytes of relayed frames that wait for the database or a socket"),
         ("skein_oldest_snapshot_seconds", "Age of the oldest snapshot in the database cluster"),
         ("skein_autovacuum_naptime_seconds", "How often the database looks what to vacuum"),
     ] {
@@ -145,4 +150,21 @@ pub fn paged(n_pushed: usize) {
 /// A multicast was written to so many sockets.
 pub fn fanned_out(n_sockets: usize) {
     histogram!("skein_fan_out_sockets").record(n_sockets as f64);
+}
+
+/// So many calls are open, so many questions wait for peers here, and so many bytes wait.
+pub fn relay(n_calls: usize, n_questions: usize, n_bytes: usize) {
+    gauge!("skein_relay_calls").set(n_calls as f64);
+    gauge!("skein_relay_questions").set(n_questions as f64);
+    gauge!("skein_relay_bytes").set(n_bytes as f64);
+}
+
+/// Frames between edges were dropped.
+pub fn relay_dropped(n_frames: usize) {
+    counter!("skein_relay_dropped_total").increment(n_frames as u64);
+}
+
+/// A call between peers failed.
+pub fn relay_failed(code: Code) {
+    counter!("skein_relay_failed_total", "code" => code.as_str()).increment(1);
 }

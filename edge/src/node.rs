@@ -23,9 +23,12 @@ use crate::{
     measure,
     note::{Event, Note},
     push,
+    relay::{self, Parcels, Relay},
     session::{Pending, Session, Window},
     settler,
+    states::{self, Telling},
     teller::{Tell, Teller},
+    webhooks::Webhooks,
     writer::{self, Writer},
 };
 
@@ -90,8 +93,14 @@ pub struct Node {
     pub pool: Pool,
     /// Where sends go.
     pub writer: mpsc::Sender<writer::Item>,
+    /// Where changes of state go.
+    pub states: states::Handle,
     /// Where hellos go.
     pub hellos: mpsc::Sender<Waiting>,
+    /// The way to other sockets, on any edge.
+    pub relay: Arc<Relay>,
+    /// How webhooks are shown.
+    pub webhooks: Webhooks,
     /// Cancelled when the node takes no more and its sockets close.
     pub stop: CancellationToken,
     /// Cancelled when the node was declared dead.
@@ -119,6 +128,7 @@ impl Node {
         region: &str,
         url: Option<&str>,
         peers_max: i64,
+        webhooks: Webhooks,
     ) -> Result<Arc<Self>, Error> {
         let first = connector.connect(Settings::Ordinary).await?;
         let id = nodes::create(&first, "edge", region, url).await?;
@@ -129,6 +139,9 @@ impl Node {
         let (intake, intake_queue) = mpsc::unbounded_channel();
         let (teller, teller_queue) = mpsc::unbounded_channel();
         let (notes, heard) = mpsc::channel(HEARD_MAX);
+        let (relay, leaves) = Relay::new(id);
+        let (parcels, relayed) = mpsc::channel(relay::HEARD_MAX);
+        let (states, state_queue) = states::Handle::new(intake.clone());
         let (settler, settler_queue) = mpsc::unbounded_channel();
         let (writer, writer_queue) = mpsc::channel(writer::QUEUE_MAX);
         let (hellos, hello_queue) = mpsc::channel(limit::HELLOS_WAITING_MAX);
@@ -136,7 +149,10 @@ impl Node {
             id,
             pool: own.pool(Settings::Ordinary, POOL_MAX)?,
             writer,
+            states,
             hellos,
+            relay: relay.clone(),
+            webhooks,
             stop: CancellationToken::new(),
             dead: CancellationToken::new(),
             over: CancellationToken::new(),
@@ -153,7 +169,10 @@ impl Node {
         node.work(storing.run(writer_queue));
         let telling = Teller { node: id, pool: single(Settings::Relaxed)?, intake: intake.clone() };
         node.work(telling.run(teller_queue));
-        let serving = Intake::new(id, single(Settings::Relaxed)?, teller.clone(), since);
+        let pool = single(Settings::Relaxed)?;
+        let spreading = Telling { node: id, pool: single(Settings::Relaxed)? };
+        node.work(spreading.run(state_queue));
+        let serving = Intake::new(id, pool, teller.clone(), relay.clone(), since);
         node.work(serving.run(intake_queue, heard));
         let unsettled = node.unsettled.clone();
         node.work(settler::run(single(Settings::Relaxed)?, settler_queue, unsettled));
@@ -165,7 +184,12 @@ impl Node {
             teller,
         };
         node.work(greeting.run(hello_queue));
-        node.work(listen(own.clone(), id, intake, notes));
+        node.work(leaves.send(id, single(Settings::Relaxed)?));
+        node.work(relay.clone().serve(single(Settings::Relaxed)?, relayed));
+        node.work(relay.clone().keep_time());
+        node.work(relay.watch(single(Settings::Relaxed)?));
+        let heard = Heard { intake, notes, parcels };
+        node.work(listen(own.clone(), id, heard));
         node.work(beat(single(Settings::Relaxed)?, node.clone()));
         node.work(watch(node.pool.clone()));
         info!(node = id, "node {id} is alive");
@@ -316,6 +340,7 @@ impl Node {
         self.tell(Tell::Flush(told));
         let _ = tokio::time::timeout(patience, async {
             let _ = last.await;
+            self.relay.flush().await;
             self.unsettled.wait().await;
         })
         .await;
@@ -404,15 +429,17 @@ async fn watch(pool: Pool) {
     }
 }
 
-/// Listens on the node's channel, again after every loss; each time something may have been missed.
-async fn listen(
-    connector: Connector,
-    id: i32,
+/// Where what is heard goes.
+struct Heard {
     intake: mpsc::UnboundedSender<In>,
     notes: mpsc::Sender<Note>,
-) {
+    parcels: mpsc::Sender<Parcels>,
+}
+
+/// Listens on the node's channel, again after every loss; each time something may have been missed.
+async fn listen(connector: Connector, id: i32, heard: Heard) {
     loop {
-        match hear(&connector, id, &intake, &notes).await {
+        match hear(&connector, id, &heard).await {
             Ok(()) => warn!("the listening connection was lost"),
             Err(error) if error.is_fenced() => return,
             Err(error) => debug!(%error, "cannot listen yet"),
@@ -421,17 +448,19 @@ async fn listen(
     }
 }
 
-async fn hear(
-    connector: &Connector,
-    id: i32,
-    intake: &mpsc::UnboundedSender<In>,
-    notes: &mpsc::Sender<Note>,
-) -> Result<(), Error> {
+async fn hear(connector: &Connector, id: i32, heard: &Heard) -> Result<(), Error> {
+    let Heard { intake, notes, parcels } = heard;
     let mut listener = connector.listener().await?;
     listener.listen(id).await?;
     let _ = intake.send(In::Gap);
     while let Some(notification) = listener.notifications.recv().await {
         match Note::read(&notification.payload) {
+            // Nothing of the relay holds up messages: what has no room is dropped.
+            Ok(Note::Relay(relayed)) => {
+                if parcels.try_send(relayed).is_err() {
+                    measure::relay_dropped(1);
+                }
+            }
             Ok(note) => {
                 // A slow intake lets the listener fall behind, whose connection then ends: a gap.
                 let _ = notes.send(note).await;

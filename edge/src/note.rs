@@ -9,6 +9,10 @@ use skein_sql::serve::Body;
 use skein_wire::limit;
 use uuid::Uuid;
 
+use crate::states::Changed;
+
+use crate::relay::Parcels;
+
 /// What a note of several events may hold of them; the rest is the note's own form.
 const EVENTS_BYTES_MAX: usize = limit::NOTIFY_BYTES_MAX - 64;
 
@@ -27,6 +31,11 @@ pub enum Note {
         /// In the order in which they came.
         l: Vec<Event>,
     },
+    /// Changes of state for the sessions of their meshes.
+    States {
+        /// In no order: each has its version.
+        l: Vec<Changed>,
+    },
     /// A session's status was changed elsewhere.
     Status {
         /// Its mailbox.
@@ -44,6 +53,8 @@ pub enum Note {
         /// The attachment that holds now.
         no: i64,
     },
+    /// What the relays of two nodes hand each other; it does not go through the intake.
+    Relay(Parcels),
 }
 
 /// Messages for sessions of the destination, in the order of their commits.

@@ -13,6 +13,7 @@ use crate::{
     log,
     note::Inline,
     session::{Out, Session, What},
+    webhooks,
 };
 
 /// Bodies read at once, in bytes: what a turn may take in memory.
@@ -51,7 +52,7 @@ pub fn frame(
     subtype: Option<String>,
     target: Option<&str>,
 ) -> String {
-    let push = Push {
+    let mut push = Push {
         message_id: inline.i.simple().to_string(),
         mesh_id: session.mesh_id.to_string(),
         sender_pubkey: inline.k.clone(),
@@ -64,6 +65,7 @@ pub fn frame(
         event: None,
         event_data: None,
     };
+    webhooks::dress(&mut push);
     skein_wire::encode(&push, None)
 }
 

@@ -443,6 +443,7 @@ fn ack(item: &Item, recipients: Option<u64>, online: Option<u64>) -> Ack {
         queued: true,
         recipients: recipients.filter(|_| ours),
         online: online.filter(|_| ours),
+        version: None,
     }
 }
 

@@ -5,6 +5,8 @@
 //! [`hook`], [`health`]) keep their exact shapes. Moments are text: ISO 8601, UTC, milliseconds,
 //! `Z`.
 
+pub mod api_keys;
+pub mod audit;
 pub mod error;
 pub mod health;
 pub mod hook;
@@ -12,5 +14,10 @@ pub mod invites;
 pub mod join;
 pub mod members;
 pub mod meshes;
+pub mod messages;
+pub mod nodes;
+pub mod state;
+pub mod tasks;
+pub mod webhooks;
 
 pub use error::Error;

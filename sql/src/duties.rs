@@ -37,16 +37,19 @@ const LOCK_CLASS: i32 = 0x736b_0000;
 pub enum Kind {
     /// What is over and has to be put away: dead nodes, departures, what expired.
     Sweep,
+    /// What happened and has to be chained in the audit log.
+    Audit,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 1] = [Self::Sweep];
+    pub const ALL: [Self; 2] = [Self::Sweep, Self::Audit];
 
     /// The first number of the kind's locks. It stays as it is: workers of two versions share them.
     pub fn class(self) -> i32 {
         match self {
             Self::Sweep => LOCK_CLASS + 1,
+            Self::Audit => LOCK_CLASS + 2,
         }
     }
 
@@ -54,6 +57,7 @@ impl Kind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Sweep => "sweep",
+            Self::Audit => "audit",
         }
     }
 }

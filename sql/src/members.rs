@@ -26,8 +26,10 @@ statements! {
         on conflict (mesh, pubkey) do nothing
         returning mailbox, id, pubkey, display_name, role, false as is_revoked";
 
+    // What is sent to an API key is sent to the key's own: nobody has the other half of its member's.
     LIST = "
-        select m.id, m.pubkey, m.display_name, m.role, m.joined_at, 
+        select m.id, coalesce((select k.pubkey from api_key k where k.member = m.mailbox), m.pubkey)
+               as pubkey, m.display_name, m.role, m.joined_at, 
                (select max(s.seen_at) from session s where s.member = m.mailbox) as last_seen_at,
                (select count(*) from presence p where p.member = m.mailbox) as peers
           from member m
@@ -37,7 +39,8 @@ statements! {
          limit $3";
 
     READ = "
-        select m.id, m.pubkey, m.display_name, m.role, m.joined_at, 
+        select m.id, coalesce((select k.pubkey from api_key k where k.member = m.mailbox), m.pubkey)
+               as pubkey, m.display_name, m.role, m.joined_at, 
                (select max(s.seen_at) from session s where s.member = m.mailbox) as last_seen_at,
                (select count(*) from presence p where p.member = m.mailbox) as peers
           from member m

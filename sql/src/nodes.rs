@@ -4,9 +4,10 @@
 //! `fenced` once no backend of it is left, and `swept` once its presences are ended. Every
 //! connection of a node enters its row first, guarded by `state`, so a dead node gets none.
 
+use skein_openapi as openapi;
 use skein_wire::limit;
 
-use crate::{Error, GenericClient, Result, statement::statements};
+use crate::{Error, GenericClient, Result, iso, statement::statements};
 
 statements! {
     CREATE = "
@@ -42,12 +43,34 @@ statements! {
           from node
          where kind = 'edge' and state in ('alive', 'draining')";
 
+    LIST = "
+        select n.id, n.kind, n.region, n.url, n.state, n.started_at, n.dead_at,
+               (select count(*) from presence p where p.node = n.id) as peers
+          from node n
+         order by n.id";
+
     EDGES = "
         select url
           from node
          where kind = 'edge' and state = 'alive' and url is not null
          order by id desc
          limit 16";
+}
+
+/// Every node that is known, by number.
+pub async fn list(db: &impl GenericClient) -> Result<Vec<openapi::nodes::Node>> {
+    let list = db.prepare_cached(LIST).await?;
+    let node = |row: &tokio_postgres::Row| openapi::nodes::Node {
+        id: row.get("id"),
+        kind: row.get("kind"),
+        region: row.get("region"),
+        url: row.get("url"),
+        state: row.get("state"),
+        peers: row.get("peers"),
+        started_at: iso(row.get("started_at")),
+        dead_at: row.get::<_, Option<_>>("dead_at").map(iso),
+    };
+    Ok(db.query(&list, &[]).await?.iter().map(node).collect())
 }
 
 /// What a node's connections are called in `pg_stat_activity`.

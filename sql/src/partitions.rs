@@ -9,9 +9,9 @@
 //! DDL takes no parameters: here alone is SQL made of text, of names and dates that we make.
 
 use jiff::{ToSpan, civil::Date};
-use tracing::info;
+use tracing::{info, warn};
 
-use crate::{GenericClient, Result, statement::statements};
+use crate::{GenericClient, Result, audit::sent, statement::statements};
 
 statements! {
     TODAY = "
@@ -199,6 +199,7 @@ async fn drop_old_alone(db: &tokio_postgres::Client) -> Result<Dropped> {
     finalize(db).await?;
     let today = today(db).await?;
     let attached = names(db, ATTACHED).await?;
+    let audited = sent::until(db).await?;
     let mut dropped = Dropped::default();
     for name in names(db, TABLES).await? {
         let Some((parent, day)) = read_name(&name) else { continue };
@@ -207,6 +208,10 @@ async fn drop_old_alone(db: &tokio_postgres::Client) -> Result<Dropped> {
         }
         if attached.contains(&name) {
             if parent == Parent::Message {
+                if midnight(day.saturating_add(1.day())) > audited {
+                    warn!(table = name, "{name} stays: its messages are not audited yet");
+                    continue;
+                }
                 dropped.n_held += hold(db, day).await?;
             }
             let parent = parent.name();

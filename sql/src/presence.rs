@@ -24,12 +24,18 @@ statements! {
          where mailbox = $1 and attach_no = $2";
 
     DEPART = "
-        update session s
-           set announced = 'gone', depart_at = null
-         where s.mailbox = $1 and s.attach_no = $2 and s.announced = 'here'
-           and s.depart_at <= now()
-           and not exists (select from presence p where p.session = s.mailbox)
-        returning s.mesh, s.key, s.display_name";
+        with gone as (
+            update session s
+               set announced = 'gone', depart_at = null
+              from member m
+             where s.mailbox = $1 and s.attach_no = $2 and s.announced = 'here'
+               and s.depart_at <= now() and m.mailbox = s.member
+               and not exists (select from presence p where p.session = s.mailbox)
+            returning s.mesh, s.key, s.display_name, m.id as member_id),
+        audited as (
+            insert into audit_intake (mesh, event_type, actor_id, actor, payload)
+            select mesh, 'peer_left', member_id, display_name, '{}' from gone)
+        select mesh, key, display_name from gone";
 
     WITHDRAW = "
         update delivery

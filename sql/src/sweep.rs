@@ -7,12 +7,14 @@
 //! - [`nodes`]: what a fenced node left behind.
 //! - [`departures`]: sessions that did not come back in time.
 //! - [`expiry`]: mail that nobody collected, sessions that nobody used, statuses that lapsed.
+//! - [`state`]: keys whose time is over.
 //! - [`memory`]: what is remembered for a while only: keys of sends, hooks, counts.
 
 pub mod departures;
 pub mod expiry;
 pub mod memory;
 pub mod nodes;
+pub mod state;
 
 use std::time::Duration;
 

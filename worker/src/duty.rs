@@ -13,7 +13,7 @@ use skein_sql::{
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
-use crate::{Error, Result, life::Life, share::Share, sweep::Sweep};
+use crate::{Error, Result, audit, life::Life, share::Share, sweep::Sweep};
 
 /// Between attempts to get a connection, or a seat that an older connection still has.
 const RETRY: Duration = Duration::from_millis(250);
@@ -26,19 +26,22 @@ const CONNECT_MAX: Duration = Duration::from_secs(10);
 
 /// What the kinds do. Each has `once`: do what is due in these buckets, and say when more is.
 enum Work {
-    Sweep(Sweep),
+    Sweep(Box<Sweep>),
+    Audit,
 }
 
 impl Work {
     fn new(life: &Life, kind: Kind) -> Self {
         match kind {
-            Kind::Sweep => Self::Sweep(Sweep::new(life.connector.clone(), life.ages)),
+            Kind::Sweep => Self::Sweep(Box::new(Sweep::new(life.connector.clone(), life.ages))),
+            Kind::Audit => Self::Audit,
         }
     }
 
     async fn once(&mut self, db: &impl GenericClient, buckets: &[i32]) -> Result<Duration> {
         match self {
             Self::Sweep(sweep) => sweep.once(db, buckets).await,
+            Self::Audit => audit::once(db, buckets).await,
         }
     }
 }

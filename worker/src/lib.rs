@@ -4,7 +4,8 @@
 //! workers watch the beats of all nodes: one that stands still is declared dead and fenced
 //! (`watch`, `beats`). The other work is duties, which the workers divide among themselves by
 //! locks (`duty`, `share`): each kind of duty has a connection of its own, which holds the locks
-//! of its buckets and runs its statements. There is one kind so far, the sweep (`sweep`).
+//! of its buckets and runs its statements. There are two kinds: the sweep (`sweep`) and the
+//! audit log (`audit`).
 //!
 //! A worker that is itself declared dead loses its connections, and with them every lock; it
 //! notices and starts again as a new node ([`run`]). A worker that is stopped gives its duties
@@ -12,6 +13,7 @@
 //!
 //! To add a kind: a variant of `skein_sql::duties::Kind` and of `duty::Work`, and its module.
 
+mod audit;
 mod beats;
 mod config;
 mod duty;

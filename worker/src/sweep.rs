@@ -7,8 +7,9 @@
 use std::{collections::HashMap, time::Duration};
 
 use skein_sql::{
-    Connector, GenericClient, Settings, nonces, partitions,
+    Connector, GenericClient, Settings, api_keys, nonces, partitions, relay, streams,
     sweep::{self, departures::Departed},
+    tasks, webhooks,
 };
 use skein_wire::limit;
 use tokio::{task::JoinSet, time::Instant};
@@ -22,6 +23,8 @@ const LOOK: Duration = Duration::from_secs(2);
 const HELD_UP: Duration = Duration::from_millis(100);
 /// Frames renew a status at most once a minute, so the last one may be that much younger.
 const FRAME_STEP: Duration = Duration::from_secs(60);
+/// How long relayed frames that nobody took are deleted at a time.
+const RELAY_PATIENCE: Duration = Duration::from_secs(1);
 /// The bucket of what belongs to no mesh.
 const GLOBAL: i32 = 0;
 
@@ -70,10 +73,13 @@ enum Chore {
     Keys,
     Nodes,
     Partitions,
+    States,
+    Removed,
+    Leases,
 }
 
 impl Chore {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 12] = [
         // First: without partitions nothing can be stored.
         Self::Partitions,
         Self::Statuses,
@@ -84,20 +90,25 @@ impl Chore {
         Self::Counts,
         Self::Keys,
         Self::Nodes,
+        Self::States,
+        Self::Removed,
+        Self::Leases,
     ];
 
     fn every(self) -> Duration {
         Duration::from_secs(match self {
+            Self::States => 2,
+            Self::Leases => limit::LEASE_LOOK.as_secs(),
             Self::Statuses => 15,
             Self::Nonces | Self::Hooks => 30,
-            Self::Deliveries | Self::Sessions | Self::Counts | Self::Keys => 60,
+            Self::Deliveries | Self::Sessions | Self::Counts | Self::Keys | Self::Removed => 60,
             Self::Nodes => 600,
             Self::Partitions => 3600,
         })
     }
 
     fn is_global(self) -> bool {
-        !matches!(self, Self::Statuses | Self::Sessions)
+        !matches!(self, Self::Statuses | Self::Sessions | Self::Leases)
     }
 }
 
@@ -219,12 +230,28 @@ impl Sweep {
             Chore::Deliveries => {
                 say("deliveries expired", sweep::expiry::expire(db, ages.delivery).await?)
             }
-            Chore::Nonces => drop(nonces::sweep(db).await?),
+            Chore::Nonces => {
+                nonces::sweep(db).await?;
+                webhooks::sweep(db).await?;
+                api_keys::sweep(db, partitions::MESSAGE_DAYS + 2).await?;
+                relay::sweep(db, RELAY_PATIENCE).await?;
+                streams::sweep(db).await?;
+            }
             Chore::Hooks => drop(sweep::memory::drop_hooks(db, ages.hook).await?),
             Chore::Counts => drop(sweep::memory::recount(db).await?),
             Chore::Keys => drop(sweep::memory::rotate_keys(db, ages.send_key).await?),
             Chore::Nodes => drop(sweep::nodes::forget(db, ages.node).await?),
             Chore::Partitions => self.start_upkeep(),
+            Chore::States => drop(sweep::state::expire(db).await?),
+            Chore::Removed => {
+                let age = limit::STATE_REMOVED_AGE_MAX;
+                say("removed keys were forgotten", sweep::state::forget(db, age).await?);
+            }
+            Chore::Leases => {
+                let lapsed = tasks::lapse(db, buckets).await?;
+                tasks::announce(db, &lapsed).await?;
+                say("leases of tasks have ended", i64::try_from(lapsed.len()).unwrap_or(i64::MAX));
+            }
         }
         Ok(())
     }

@@ -54,6 +54,8 @@ pub struct Config {
     pub keep: Keep,
     /// The program.
     pub host: Host,
+    /// Whether the program answers what other peers ask of it; else they are refused at once.
+    pub answers: bool,
 }
 
 impl Config {
@@ -76,6 +78,7 @@ impl Config {
             caps: Caps { ack: true, replies: true, inbox: false },
             keep: Keep::Memory,
             host: Host::default(),
+            answers: false,
         }
     }
 

@@ -7,19 +7,21 @@
 
 mod serve;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use skein_crypto::direct::Pairs;
 use skein_wire::push::Push;
+use skein_wire::streams::Subscribe;
 use skein_wire::{Code, Refusal, encode};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 use tracing::{debug, error, warn};
 
 use super::backoff::Edges;
+use super::behind::Behind;
 use super::inbox::Taken;
 use super::kept::{Kept, Written};
 use super::message::{Keys, Opened};
@@ -42,6 +44,12 @@ pub enum Command {
     Send(outbox::Entry),
     /// Ask this.
     Ask(Ask),
+    /// Say this, if there is a connection.
+    Say(String),
+    /// Listen to this stream, on every connection from the next on.
+    Follow(String),
+    /// Listen to it no more.
+    Unfollow(String),
     /// Go to this edge.
     Move(String),
     /// Say goodbye, then say so.
@@ -81,6 +89,8 @@ pub struct Driver {
     state: watch::Sender<State>,
     known_edges: watch::Sender<Vec<String>>,
     backlog: Arc<Backlog>,
+    /// Changes that the consumer is too far behind for.
+    behind: Behind,
     outbox: Outbox,
     /// Asked while there was no connection.
     unasked: Vec<Ask>,
@@ -88,6 +98,10 @@ pub struct Driver {
     kept: Kept,
     /// Ids that are in the inbox and that the edge does not know of yet.
     unsettled: Vec<String>,
+    /// Frames to write that nobody waits for an answer to.
+    says: Vec<String>,
+    /// Streams that this client listens to: a subscription ends with its connection.
+    follows: BTreeSet<String>,
     /// Counts connections.
     attachment: u64,
     /// When we last left a hello without an answer.
@@ -120,10 +134,13 @@ impl Driver {
             state,
             known_edges,
             backlog,
+            behind: Behind::default(),
             outbox: Outbox::default(),
             unasked: Vec::new(),
             asked: HashMap::new(),
             unsettled: Vec::new(),
+            says: Vec::new(),
+            follows: BTreeSet::new(),
             attachment: 0,
             gave_up: None,
             tick,
@@ -242,6 +259,10 @@ impl Driver {
                 command = self.commands.recv() => match command {
                     Some(Command::Send(entry)) => self.outbox.push(entry),
                     Some(Command::Ask(ask)) => self.unasked.push(ask),
+                    // Who asked did so over the connection that is gone.
+                    Some(Command::Say(_)) => (),
+                    Some(Command::Follow(stream)) => drop(self.follows.insert(stream)),
+                    Some(Command::Unfollow(stream)) => drop(self.follows.remove(&stream)),
                     Some(Command::Move(edge)) => {
                         self.edges.choose(&edge);
                         return Ok(None);
@@ -264,6 +285,8 @@ impl Driver {
             self.edges.learn(named);
             self.known_edges.send_replace(self.edges.known().to_vec());
         }
+        let subscribe = |stream: &String| encode(&Subscribe { stream: stream.clone() }, None);
+        self.says = self.follows.iter().map(subscribe).collect();
         self.attachment += 1;
         self.outbox.rewind();
         let n_unacked = self.outbox.len();

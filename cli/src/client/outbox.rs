@@ -183,7 +183,7 @@ mod tests {
     }
 
     fn ack(id: &str) -> Ack {
-        Ack { id: id.into(), message_id: "m".into(), queued: true, recipients: None, online: None }
+        Ack { message_id: "m".into(), queued: true, ..Ack::of_request(Some(id)) }
     }
 
     fn frames(outbox: &mut Outbox) -> Vec<String> {

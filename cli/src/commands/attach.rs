@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
+use skein_wire::Call;
 use skein_wire::hello::Caps;
 
 use super::Context;
@@ -59,13 +61,23 @@ pub async fn attach(context: &Context, membership: &Membership) -> Result<Attach
     Ok(attached)
 }
 
-/// Remembers edges that the mesh named, and which one worked, for the next time.
+/// Attaches, asks one thing, and says goodbye: most commands are no more than that.
+pub async fn ask<C: Call>(context: &Context, call: &C) -> Result<C::Reply>
+where
+    C::Reply: DeserializeOwned,
+{
+    let attached = attach(context, &context.membership()?).await?;
+    let reply = attached.client.request(call).await;
+    attached.client.close().await;
+    Ok(reply?)
+}
+
+/// Remembers edges that the mesh named, and which one worked, for the next time. What the person
+/// chose, perhaps since this client began, stays.
 pub fn learn_edges(context: &Context, membership: &Membership, client: &Client) -> Result<()> {
     let edges = client.edges();
-    let is_known = |edge: &String| membership.edges.contains(edge);
-    if edges.iter().all(is_known) && edges.first() == membership.edges.first() {
-        return Ok(());
+    if membership.learns_from(&edges) {
+        context.home.change(&membership.mesh_id, |membership| membership.learn(edges))?;
     }
-    context.home.change(&membership.mesh_id, |membership| membership.edges = edges)?;
     Ok(())
 }

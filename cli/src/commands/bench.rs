@@ -13,6 +13,7 @@ use crate::bench::machine::{self, Machine};
 use crate::bench::process::Watched;
 use crate::bench::reconnect::{self, Loss};
 use crate::bench::report::{Load, Report};
+use crate::bench::state;
 use crate::bench::talk::{self, Length, Manner, Talked};
 use crate::{Error, Result, time};
 
@@ -89,6 +90,17 @@ async fn talk(deployment: &Deployment, what: &What, watched: &[Watched]) -> Resu
             let manner = Manner { window: run.window, quota: Some(run.messages), rate: None };
             let plans = talk::burst(deployment, members, manner);
             talk::run(plans, "messages", size(run.size), Length::Quota, watched).await
+        }
+        What::State(run) => {
+            let members = deployment.members(size(run.peers), size(run.peers)).await?;
+            let manner = state::Manner {
+                writers: size(run.writers.min(run.peers)),
+                rate: run.rate as f64,
+                bytes: size(run.size),
+                warm_up: Duration::from_secs(run.warm_up),
+                measured: Duration::from_secs(run.seconds.max(1)),
+            };
+            state::run(deployment, members, manner, watched).await
         }
         What::Idle(run) => {
             let members = deployment.members(size(run.sockets), size(run.mesh_size)).await?;

@@ -171,7 +171,8 @@ fn read(context: &Context, key: Key) -> Result<Setting> {
         }
         Key::Edges => {
             let membership = context.membership()?;
-            (Some(Value::Several(membership.edges)), true, Some(membership.mesh_id))
+            let is_set = membership.edges_chosen;
+            (Some(Value::Several(membership.edges)), is_set, Some(membership.mesh_id))
         }
     };
     Ok(Setting { key: key.as_str(), value, is_set, mesh_id, about: key.about() })

@@ -3,7 +3,11 @@
 //! A program that reads the inbox lives as long as it takes to read it, so it also takes the mail
 //! of the member. What other commands of this home received meanwhile is shown as well: there is
 //! one inbox a mesh and home.
+//!
+//! An agent's session has an inbox of its own beside it ([`agents`]). Mail of agents that cannot
+//! come back is shown here; what waits for one that can is its own to read, and is only counted.
 
+mod agents;
 mod printer;
 
 use std::path::Path;
@@ -14,7 +18,8 @@ use skein_wire::presence::{SetStatus, SetSummary};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use self::printer::Printer;
+use self::agents::Agents;
+use self::printer::{Mail, Printer};
 use super::Context;
 use super::attach::{self, Attached, PATIENCE};
 use crate::Result;
@@ -34,7 +39,8 @@ pub struct Args {
     /// Stay, and show what arrives; with --json one line a message.
     #[arg(long, short)]
     follow: bool,
-    /// Show everything that is kept, also what was shown before, and do not connect.
+    /// Show everything that is kept, also what was shown before and what agents of this home were
+    /// sent, and do not connect.
     #[arg(long, conflicts_with = "follow")]
     all: bool,
     /// With --follow, also show who comes and goes.
@@ -51,13 +57,9 @@ pub async fn run(context: &Context, args: Args) -> Result<()> {
     let shown = Shown::open(&context.home.inbox(&membership.mesh_id))?;
     let names = context.home.names(&membership.mesh_id);
     let printer = Printer { out: context.out, names, is_list: !args.follow };
+    let agents = Agents::of(&context.home, &membership.mesh_id);
     if args.all {
-        printer.begin()?;
-        let all = shown.all()?;
-        for (number, message) in all.iter().enumerate() {
-            printer.message(message, number)?;
-        }
-        return printer.end(all.len());
+        return all(&shown, agents, &printer);
     }
     let attached = attach::start(context, &membership, Lifetime::Long)?;
     if args.follow {
@@ -66,13 +68,28 @@ pub async fn run(context: &Context, args: Args) -> Result<()> {
         let follower = Follower { context, membership, shown, printer, events, first_groups };
         return follower.run(attached).await;
     }
-    once(attached, shown, printer, Duration::from_secs(args.wait)).await
+    once(attached, shown, agents, printer, Duration::from_secs(args.wait)).await
+}
+
+/// Shows what is kept, in the order of its arrival.
+fn all(shown: &Shown, agents: Agents, printer: &Printer) -> Result<()> {
+    let mut all: Vec<Mail> = shown.all()?.into_iter().map(Mail::of_person).collect();
+    let (others, problems) = agents.all(&all);
+    all.extend(others);
+    all.sort_by(|a, b| a.message.received_at.cmp(&b.message.received_at));
+    printer.begin()?;
+    for (number, mail) in all.iter().enumerate() {
+        printer.message(mail, number)?;
+    }
+    printer.end(all.len())?;
+    agents::told(problems)
 }
 
 /// Reads what waits, shows it, and ends.
 async fn once(
     mut attached: Attached,
     mut shown: Shown,
+    agents: Agents,
     mut printer: Printer,
     wait: Duration,
 ) -> Result<()> {
@@ -90,13 +107,22 @@ async fn once(
     printer.begin()?;
     let mut count = 0;
     shown.rest(|message| {
-        printer.message(message, count)?;
+        printer.message(&Mail::of_person(message.clone()), count)?;
         count += 1;
         Ok(())
     })?;
+    let known = if agents.have_gone() { shown.all()? } else { Vec::new() };
+    let problems = agents.gone(&known, |mail| {
+        printer.message(mail, count)?;
+        count += 1;
+        Ok(())
+    });
     printer.end(count)?;
+    if let Some(waiting) = agents.waiting().filter(|_| !printer.out.json) {
+        eprintln!("{}", harmless(&waiting));
+    }
     // What is on disk was shown all the same.
-    connected
+    connected.and(agents::told(problems))
 }
 
 /// `skein inbox --follow`.
@@ -144,7 +170,7 @@ impl Follower<'_> {
 
     fn show(&mut self) -> Result<()> {
         let printer = &mut self.printer;
-        self.shown.rest(|message| printer.message(message, 0))?;
+        self.shown.rest(|message| printer.message(&Mail::of_person(message.clone()), 0))?;
         Ok(())
     }
 

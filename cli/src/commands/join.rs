@@ -82,6 +82,7 @@ pub async fn join(
         Some(known) => Membership {
             display_name,
             edges: invited.edges,
+            edges_chosen: false,
             root_key: invited.root_key.or(known.root_key.clone()),
             member_id: joined.member_id,
             ..known
@@ -96,6 +97,7 @@ pub async fn join(
             owner_secret: None,
             root_key: invited.root_key,
             edges: invited.edges,
+            edges_chosen: false,
             display_name,
             groups: Vec::new(),
             status: None,

@@ -6,6 +6,7 @@ use skein_crypto::Keypair;
 use skein_crypto::keys::RootKey;
 use skein_openapi::members::Members;
 use skein_openapi::meshes::{Mesh, MeshCreated, NewMesh};
+use skein_wire::mesh_info::MeshInfo;
 
 use super::{Context, attach};
 use crate::home::Membership;
@@ -41,7 +42,7 @@ pub enum Command {
     },
     /// List the meshes that this home joined.
     List,
-    /// Show a mesh and its members, as the server knows them.
+    /// Show a mesh, its members and what it has, as the server knows them.
     Info,
 }
 
@@ -104,6 +105,7 @@ pub async fn create(
         owner_secret: Some(owner.secret.hex().into()),
         root_key: Some(RootKey::generate().hex().into()),
         edges: vec![edge],
+        edges_chosen: false,
         display_name,
         groups: Vec::new(),
         status: None,
@@ -150,7 +152,8 @@ async fn info(context: &Context) -> Result<()> {
     let rest = Rest::of(&membership)?;
     let mesh: Mesh = rest.get(&format!("/v1/meshes/{}", membership.mesh_id)).await?;
     let members = members(&rest, &membership.mesh_id).await?;
-    let shown = json!({"mesh": mesh, "members": members.members});
+    let has = attach::ask(context, &MeshInfo {}).await?;
+    let shown = json!({"mesh": mesh, "members": members.members, "has": has});
     context.out.print(&shown, |out| {
         writeln!(out, "{}  {}", context.out.bold(&harmless(&mesh.slug)), harmless(&mesh.name))?;
         writeln!(out, "  id      {}", mesh.id)?;
@@ -162,6 +165,14 @@ async fn info(context: &Context) -> Result<()> {
             let key = context.out.dim(short(&member.pubkey));
             writeln!(out, "    {name}  {}  {} here  {key}", member.role.as_str(), member.peers)?;
         }
+        let (keys, streams, tasks) = (has.state_keys.len(), has.streams.len(), has.tasks);
+        writeln!(
+            out,
+            "  has     {keys} state keys, {} memories, {streams} streams",
+            has.memory_count
+        )?;
+        let (open, claimed, done) = (tasks.open, tasks.claimed, tasks.done);
+        writeln!(out, "  tasks   {open} open, {claimed} claimed, {done} done")?;
         Ok(())
     })
 }

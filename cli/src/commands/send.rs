@@ -1,18 +1,21 @@
 //! `skein send`: one text to one or several.
+//!
+//! What became of it is said for each; the first that failed decides how the program ends.
 
 use std::io::Read;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use serde_json::json;
+use serde_json::{Value, json};
 use skein_wire::Priority;
+use skein_wire::messaging::Ack;
 use skein_wire::presence::ListPeers;
 
 use super::{Context, attach, mesh};
 use crate::client::Client;
 use crate::client::names::{self, Unresolved};
 use crate::home::Membership;
-use crate::output::short;
+use crate::output::{Output, harmless, short};
 use crate::rest::Rest;
 use crate::{Error, Result};
 
@@ -80,38 +83,62 @@ pub async fn run(context: &Context, args: Args) -> Result<()> {
         .into_iter()
         .map(|(to, target)| {
             let sending = client.send(&target, args.priority.into(), &text);
-            (to, target, sending)
+            (to.as_str(), target, sending)
         })
         .collect();
-    let mut sent = Vec::new();
+    // One that fails does not hide what became of the others.
+    let mut ends = Vec::new();
     for (to, target, sending) in sending {
-        let ack = sending.within(ACK_PATIENCE).await?;
-        sent.push((to, target, ack));
+        let ack = sending.within(ACK_PATIENCE).await.map_err(Error::from);
+        ends.push(End { to, target, ack });
     }
     client.close().await;
-    let shown: Vec<_> = sent
-        .iter()
-        .map(|(to, target, ack)| {
-            json!({
+    if ends.len() > 1 || ends.iter().any(|end| end.ack.is_ok()) {
+        let shown: Vec<_> = ends.iter().map(End::shown).collect();
+        context.out.print(&shown, |out| {
+            ends.iter().try_for_each(|end| writeln!(out, "{}", end.words(&context.out)))
+        })?;
+    }
+    ends.into_iter().try_for_each(|end| end.ack.map(drop))
+}
+
+/// What became of the text to one target.
+struct End<'a> {
+    to: &'a str,
+    target: String,
+    ack: Result<Ack>,
+}
+
+impl End<'_> {
+    fn shown(&self) -> Value {
+        let Self { to, target, ack } = self;
+        match ack {
+            Ok(ack) => json!({
                 "to": to, "target": target, "messageId": ack.message_id,
                 "recipients": ack.recipients, "online": ack.online,
-            })
-        })
-        .collect();
-    context.out.print(&shown, |out| {
-        for (to, _, ack) in &sent {
-            let where_to = match (ack.recipients, ack.online) {
-                (Some(1), Some(1)) => String::new(),
-                (Some(1), Some(0)) => ", which is away and gets it later".into(),
-                (Some(0), _) => ", but nobody else is here".into(),
-                (Some(all), Some(online)) => format!(": {online} of {all} are here"),
-                _ => String::new(),
-            };
-            let id = context.out.dim(short(&ack.message_id));
-            writeln!(out, "Stored for {to}{where_to}  {id}")?;
+            }),
+            Err(error) => {
+                let error = json!({"code": error.code(), "message": error.to_string()});
+                json!({"to": to, "target": target, "error": error})
+            }
         }
-        Ok(())
-    })
+    }
+
+    fn words(&self, out: &Output) -> String {
+        let to = self.to;
+        let ack = match &self.ack {
+            Ok(ack) => ack,
+            Err(error) => return format!("Not stored for {to}: {}", harmless(&error.to_string())),
+        };
+        let where_to = match (ack.recipients, ack.online) {
+            (Some(1), Some(1)) => String::new(),
+            (Some(1), Some(0)) => ", which is away and gets it later".into(),
+            (Some(0), _) => ", but nobody else is here".into(),
+            (Some(all), Some(online)) => format!(": {online} of {all} are here"),
+            _ => String::new(),
+        };
+        format!("Stored for {to}{where_to}  {}", out.dim(short(&ack.message_id)))
+    }
 }
 
 /// Standard input, without the newline that ends it.
@@ -125,7 +152,7 @@ fn read_stdin() -> Result<String> {
 }
 
 /// What `to` is sent to: as it stands, by the name of who is here, or of who ever joined.
-async fn resolve(client: &Client, membership: &Membership, to: &str) -> Result<String> {
+pub async fn resolve(client: &Client, membership: &Membership, to: &str) -> Result<String> {
     if let Some(target) = names::literal(to) {
         return Ok(target);
     }

@@ -16,7 +16,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 use skein_wire::Status;
 
-use self::glance::Glance;
+use self::glance::{Edge, Glance};
 use super::Context;
 use crate::output::{Output, harmless};
 use crate::{Error, Result};
@@ -102,7 +102,8 @@ fn words(one: &Glance, how: &Output, out: &mut dyn Write) -> io::Result<()> {
         (None, Some(problem)) => writeln!(out, "  connected  no: {}", harmless(problem))?,
         (None, None) => writeln!(out, "  connected  no")?,
     }
-    for edge in one.edges.iter().filter(|edge| Some(&edge.url) != one.edge.as_ref()) {
+    let is_told = |edge: &&Edge| Some(&edge.url) != one.edge.as_ref() || edge.problem.is_some();
+    for edge in one.edges.iter().filter(is_told) {
         let how_it_is = match &edge.problem {
             None => format!("answers in {:.1} ms", edge.took_ms.unwrap_or_default()),
             Some(problem) => format!("no: {problem}"),

@@ -65,6 +65,9 @@ pub struct Membership {
     pub root_key: Option<SecretText>,
     /// Socket URLs of edges, the best first.
     pub edges: Vec<String>,
+    /// Whether the person chose these edges: then programs leave them as they are.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub edges_chosen: bool,
     /// The name that others see.
     pub display_name: String,
     /// The groups that every long-lived session of ours joins.
@@ -106,6 +109,26 @@ impl Membership {
     pub fn write(&self, path: &Path) -> Result<()> {
         let text = serde_json::to_string_pretty(self).expect("a membership has string keys only");
         files::write(path, Zeroizing::new(text + "\n").as_bytes()).map_err(Error::at(path))
+    }
+
+    /// Whether a client that knows these edges now has anything to teach.
+    pub fn learns_from(&self, edges: &[String]) -> bool {
+        let is_known = |edge: &String| self.edges.contains(edge);
+        let is_the_same = edges.iter().all(is_known) && edges.first() == self.edges.first();
+        !(self.edges_chosen || is_the_same)
+    }
+
+    /// Takes over what a client learned, unless the person chose.
+    pub fn learn(&mut self, edges: Vec<String>) {
+        if self.learns_from(&edges) {
+            self.edges = edges;
+        }
+    }
+
+    /// Whether both are the same member, with the same keys.
+    pub fn is_same_member(&self, other: &Self) -> bool {
+        self.member_id == other.member_id
+            && self.member_secret.as_str() == other.member_secret.as_str()
     }
 
     /// The member's keys.

@@ -5,10 +5,12 @@
 //! arrives stays unread for `check_messages` instead of vanishing; whoever knows better asks for
 //! lines on the command line.
 
+use std::sync::Arc;
+
 use clap::ValueEnum;
 use rmcp::model::{CustomNotification, ServerNotification};
 use rmcp::{Peer, RoleServer};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 use tracing::warn;
 
 use super::lines::Line;
@@ -54,12 +56,15 @@ pub struct Channel {
     /// Whatever the host is.
     is_asked_for: bool,
     peer: watch::Sender<Option<Peer<RoleServer>>>,
+    /// Held by whoever reads mail for the host, until the host has it.
+    reading: Arc<Mutex<()>>,
 }
 
 impl Channel {
     /// A channel that is not open yet. One that `is_asked_for` opens to every host.
     pub fn new(mode: MessageMode, is_asked_for: bool) -> Self {
-        Self { mode, is_asked_for, peer: watch::Sender::new(None) }
+        let reading = Arc::default();
+        Self { mode, is_asked_for, peer: watch::Sender::new(None), reading }
     }
 
     /// What the host is told of messages.
@@ -92,6 +97,12 @@ impl Channel {
     /// Follows whether lines flow.
     pub fn watch(&self) -> watch::Receiver<Option<Peer<RoleServer>>> {
         self.peer.subscribe()
+    }
+
+    /// Waits until nobody else reads mail for the host, and then keeps others waiting: what is on
+    /// its way to the host is not read a second time.
+    pub async fn reading(&self) -> OwnedMutexGuard<()> {
+        self.reading.clone().lock_owned().await
     }
 
     /// Tells the host. When this returns, the line is in the host's pipe.

@@ -74,7 +74,10 @@ impl Counters {
     /// The report of this moment.
     pub fn report(&self) -> SetStats {
         let before = self.before.get().cloned().unwrap_or_default();
-        let sum = |saved: f64, here: &AtomicU64| saved as u64 + here.load(Ordering::Relaxed);
+        // What a server saved may be anything, and never overflows here.
+        let sum = |saved: f64, here: &AtomicU64| {
+            (saved.max(0.0) as u64).saturating_add(here.load(Ordering::Relaxed))
+        };
         let report = json!({
             "messagesIn": sum(before.messages_in, &self.messages_in),
             "messagesOut": sum(before.messages_out, &self.messages_out),
@@ -90,5 +93,22 @@ impl Counters {
 impl Default for Counters {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_a_server_saved_totals_do_not_wrap() {
+        for (saved, wanted) in [(f64::MAX, u64::MAX), (f64::NAN, 1), (-5.0, 1), (41.0, 42)] {
+            let counters = Counters::new();
+            counters.go_on_from(Totals { messages_in: saved, ..Totals::default() });
+
+            counters.received();
+
+            assert_eq!(counters.report().stats["messagesIn"], wanted, "{saved}");
+        }
     }
 }

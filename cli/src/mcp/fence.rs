@@ -56,6 +56,11 @@ pub fn name(name: &str) -> String {
     }
 }
 
+/// Text of others as the value of an attribute: a host may write it between quotes unescaped.
+pub fn attribute(text: &str) -> String {
+    line(text).replace('"', "'").replace('<', "‹").replace('>', "›")
+}
+
 /// Whether `text`, which begins with `<`, opens or closes a tag of a host.
 fn opens_host_tag(text: &str) -> bool {
     let inner = text[1..].trim_start_matches(|c: char| c == '/' || c.is_whitespace());
@@ -100,6 +105,11 @@ mod tests {
             assert!(!lower.contains("<channel") && !lower.contains("<system-r"), "{fenced}");
             assert!(!fenced.contains(['\u{1b}', '\u{e0041}', '\u{202e}', '\r']), "{fenced:?}");
         }
+    }
+
+    #[test]
+    fn the_value_of_an_attribute_cannot_end_it() {
+        assert_eq!(attribute("{\"a\":\"<b>\n\"}"), "{'a':'‹b› '}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What a host is told without having asked: the content and the meta of each line.
 //!
-//! Meta values are strings, whatever they stand for: hosts make attributes of them. Bodies of peers
+//! Meta values are strings, whatever they stand for: hosts make attributes of them, so nothing in a
+//! value can end one. Bodies of peers
 //! are fenced ([`fence`]); names and values of peers stay within their line.
 
 mod events;
@@ -12,6 +13,7 @@ use serde_json::Value;
 
 pub use self::events::event;
 use super::fence;
+use super::tools::Offer;
 use crate::client::message::{Kind, Message};
 use crate::output::short;
 
@@ -29,7 +31,8 @@ pub struct Line {
 
 impl Line {
     fn new(content: String, meta: impl IntoIterator<Item = (&'static str, String)>) -> Self {
-        Self { content, meta: meta.into_iter().collect() }
+        let meta = meta.into_iter().map(|(key, value)| (key, fence::attribute(&value)));
+        Self { content, meta: meta.collect() }
     }
 }
 
@@ -51,7 +54,7 @@ pub fn message(place: Place<'_>, message: &Message, from_name: &str, mark: &str)
         }
         Err(problem) => problem,
     };
-    let mut meta = BTreeMap::from([
+    let mut meta = vec![
         ("from_id", fence::line(&message.sender_pubkey)),
         ("from_name", fence::name(from_name)),
         ("mesh_slug", place.slug.to_owned()),
@@ -60,11 +63,11 @@ pub fn message(place: Place<'_>, message: &Message, from_name: &str, mark: &str)
         ("sent_at", fence::line(&message.created_at)),
         ("delivered_at", message.received_at.clone()),
         ("kind", kind(message).to_owned()),
-    ]);
+    ];
     if let Some(subtype) = &message.subtype {
-        meta.insert("subtype", fence::line(subtype));
+        meta.push(("subtype", fence::line(subtype)));
     }
-    Line { content, meta }
+    Line::new(content, meta)
 }
 
 /// The same for `check_messages`, where there is no meta.
@@ -109,17 +112,22 @@ pub fn state_change(key: &str, value: &Value, updated_by: &str) -> Line {
 }
 
 /// Once, after the start: who we are, where, and who else is here.
-pub fn welcome(slug: &str, own_name: &str, others: &[String]) -> Line {
+pub fn welcome(slug: &str, own_name: &str, others: &[String], offer: &Offer) -> Line {
     let others: Vec<_> = others.iter().map(|name| fence::name(name)).collect();
     let online = match others.len() {
         0 => "nobody else is online".to_owned(),
         count => format!("{count} online: {}", others.join(", ")),
     };
-    let content = format!(
-        "[system] You are {} on the mesh {slug}; {online}. list_peers says what they do; tell \
-         them what you work on with set_summary.",
-        quoted(own_name)
-    );
+    let mut content =
+        format!("[system] You are {} on the mesh {slug}; {online}.", quoted(own_name));
+    let advice = [
+        ("list_peers", "list_peers says what they do."),
+        ("mesh_info", "mesh_info says what the mesh has."),
+        ("set_summary", "Tell them what you work on with set_summary."),
+    ];
+    for (_, words) in advice.iter().filter(|(tool, _)| offer.has(tool)) {
+        content += &format!(" {words}");
+    }
     Line::new(content, [("kind", "welcome".into()), ("mesh_slug", slug.to_owned())])
 }
 

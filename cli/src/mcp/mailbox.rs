@@ -7,7 +7,7 @@
 use std::io;
 use std::path::Path;
 
-use crate::client::inbox::{Mark, Shown};
+use crate::client::inbox::{Inbox, Mark, Shown};
 use crate::client::message::Message;
 
 /// The reader's side of a session's inbox.
@@ -43,10 +43,23 @@ impl Mailbox {
         self.shown.showed(mark)
     }
 
-    /// The last `most` that arrived, shown or not, oldest first.
-    pub fn recent(&self, most: usize) -> io::Result<Vec<Message>> {
-        let mut all = self.shown.all()?;
-        all.drain(..all.len().saturating_sub(most));
-        Ok(all)
+    /// The last `most` of those `wanted` that arrived, shown or not, oldest first.
+    pub fn recent(
+        &self,
+        most: usize,
+        wanted: impl Fn(&Message) -> bool,
+    ) -> io::Result<Vec<Message>> {
+        self.shown.last(most, wanted)
+    }
+
+    /// Takes over what another mailbox was given and nobody was shown.
+    pub fn take_over(&mut self, other: &mut Self) -> io::Result<()> {
+        let pending = other.shown.pending(None, usize::MAX)?;
+        let Some(&(last, _)) = pending.last() else { return Ok(()) };
+        // On disk here before it counts as shown there: a crash in between repeats, and the inbox
+        // drops what it has.
+        let messages = pending.into_iter().map(|(_, message)| message).collect();
+        Inbox::open(self.shown.dir())?.append(messages)?;
+        other.shown(last)
     }
 }

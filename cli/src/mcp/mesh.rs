@@ -9,7 +9,9 @@
 mod asks;
 mod news;
 mod pings;
+mod questions;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,7 +21,10 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{debug, warn};
 
+pub use self::asks::words;
 use self::pings::Pings;
+pub use self::pings::is_ping;
+use self::questions::Turns;
 use super::Settings;
 use super::channel::Channel;
 use super::counters::Counters;
@@ -27,6 +32,7 @@ use super::fence;
 use super::lines::Place;
 use super::mailbox::Mailbox;
 use super::wishes::Wishes;
+use crate::client::asked::Question;
 use crate::client::{Client, Closed, Config, Host, Incoming, Keep, Pushes, State};
 use crate::home::{Home, Lifetime, Membership, Names, Session};
 
@@ -49,8 +55,11 @@ pub struct Mesh {
     wishes: Mutex<Wishes>,
     names: Mutex<(Names, Option<Instant>)>,
     pings: Pings,
+    turns: Turns,
     /// Since when there is no connection, if there is none.
     down_since: std::sync::Mutex<Option<Instant>>,
+    /// Whether the server confirms what the contract does not answer: ours does.
+    confirms: AtomicBool,
     /// `None` until the first try.
     seat: watch::Sender<Option<Result<Arc<Seat>, String>>>,
 }
@@ -84,7 +93,9 @@ impl Mesh {
             wishes: Mutex::new(Wishes::of(&membership)),
             names: Mutex::new((home.names(&membership.mesh_id), None)),
             pings: Pings::default(),
+            turns: Turns::default(),
             down_since: std::sync::Mutex::new(Some(Instant::now())),
+            confirms: AtomicBool::new(false),
             seat: watch::Sender::new(None),
             membership: Mutex::new(membership),
         }
@@ -93,7 +104,7 @@ impl Mesh {
     /// Keeps a session attached until [`Mesh::close`].
     pub async fn run(self: Arc<Self>) {
         // Keys that others use stay locked here, so that the next one is another.
-        let mut spent = Vec::new();
+        let mut spent: Vec<Arc<Seat>> = Vec::new();
         loop {
             let (seat, pushes) = match self.sit().await {
                 Ok(sat) => sat,
@@ -104,6 +115,9 @@ impl Mesh {
                     continue;
                 }
             };
+            for old in &spent {
+                self.carry(old, &seat).await;
+            }
             self.seat.send_replace(Some(Ok(seat.clone())));
             match self.serve(&seat, pushes).await {
                 Closed::Ours => return,
@@ -116,6 +130,14 @@ impl Mesh {
                     drop(seat);
                 }
             }
+        }
+    }
+
+    /// What arrived for a session that somebody else goes on with is this one's to show.
+    async fn carry(&self, from: &Seat, to: &Seat) {
+        let mut from = from.mailbox.lock().await;
+        if let Err(error) = to.mailbox.lock().await.take_over(&mut from) {
+            warn!(mesh = self.slug, ?error, "mail of the session before stays where it is");
         }
     }
 
@@ -135,6 +157,7 @@ impl Mesh {
         config.display_name = Some(self.settings.name_in(&membership));
         config.caps = Caps { inbox: true, ..config.caps };
         config.keep = Keep::Disk(inbox);
+        config.answers = true;
         // No groups: the server then gives the session those that it had.
         config.host = Host {
             session_id: self.settings.session_id.clone().unwrap_or_default(),
@@ -176,7 +199,10 @@ impl Mesh {
                 self.show(seat).await;
             }
             Incoming::Event(event) => self.happened(&event).await,
-            Incoming::Frame { kind, text } => self.said(&kind, &text).await,
+            Incoming::Frame { kind, text } => match Question::read(&kind, &text) {
+                Some(question) => self.asked(&seat.client, question),
+                None => self.said(&kind, &text).await,
+            },
             Incoming::Connected { edge, ack } => {
                 debug!(mesh = self.slug, %edge, "attached to {}", self.slug);
                 self.set_down(None);
@@ -198,6 +224,10 @@ impl Mesh {
             }
             Incoming::Closed(_) => (),
         }
+    }
+
+    fn is_confirming(&self) -> bool {
+        self.confirms.load(Ordering::Relaxed)
     }
 
     fn set_down(&self, since: Option<Instant>) {
@@ -225,21 +255,23 @@ impl Mesh {
     /// Reports the counters.
     async fn report(self: Arc<Self>, client: Client) {
         if matches!(client.state(), State::Connected(_)) {
-            // The next report says the same and more.
-            let _ = client.tell(&self.counters.report()).await;
+            // What fails is said, and more, by the next report.
+            if client.tell(&self.counters.report()).await.is_ok() {
+                self.confirms.store(true, Ordering::Relaxed);
+            }
         }
     }
 
-    /// Remembers edges that the mesh named, for the next start.
+    /// Remembers edges that the mesh named, for the next start. What the person chose, perhaps
+    /// since this session began, stays.
     async fn learn_edges(&self, client: &Client) -> crate::Result<()> {
         let edges = client.edges();
         let mut membership = self.membership.lock().await;
-        let is_known = |edge: &String| membership.edges.contains(edge);
-        if edges.iter().all(is_known) && edges.first() == membership.edges.first() {
-            return Ok(());
+        if membership.learns_from(&edges) {
+            let now = self.home.change(&self.id, |membership| membership.learn(edges))?;
+            membership.edges = now.edges;
+            membership.edges_chosen = now.edges_chosen;
         }
-        self.home.change(&self.id, |membership| membership.edges.clone_from(&edges))?;
-        membership.edges = edges;
         Ok(())
     }
 
@@ -281,6 +313,11 @@ impl Mesh {
     /// The session's key.
     pub fn key(&self) -> Option<Public> {
         self.seat().ok().map(|seat| seat.client.session())
+    }
+
+    /// Whether there is a connection right now.
+    pub fn is_connected(&self) -> bool {
+        self.seat().is_ok_and(|seat| matches!(seat.client.state(), State::Connected(_)))
     }
 
     /// Messages to oneself.

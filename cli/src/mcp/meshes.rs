@@ -11,6 +11,7 @@ use tracing::warn;
 
 use super::Settings;
 use super::channel::Channel;
+use super::fence;
 use super::mesh::Mesh;
 use crate::home::{Home, Membership};
 
@@ -28,7 +29,8 @@ pub struct Meshes {
     settings: Settings,
     channel: Arc<Channel>,
     running: RwLock<BTreeMap<String, Running>>,
-    /// Why the home cannot be read.
+    seen_first: Stamps,
+    /// Why a mesh is not there that should be.
     problem: RwLock<Option<String>>,
 }
 
@@ -42,16 +44,23 @@ impl Meshes {
     /// Starts with every mesh of the home, or with the one that the settings name.
     pub fn start(home: Home, settings: Settings, channel: Arc<Channel>) -> Arc<Self> {
         let meshes = Arc::new(Self {
+            // Before the files are read: what changes meanwhile is then seen as a change.
+            seen_first: stamps(home.dir()),
             home,
             settings,
             channel,
             running: RwLock::default(),
             problem: RwLock::default(),
         });
-        for membership in meshes.memberships().unwrap_or_default() {
+        for membership in meshes.memberships().good {
             meshes.add(membership);
         }
         meshes
+    }
+
+    /// The way to the host.
+    pub fn channel(&self) -> &Channel {
+        &self.channel
     }
 
     /// Those that are joined, by short name.
@@ -62,10 +71,32 @@ impl Meshes {
         all
     }
 
+    /// The one that is meant: of this short name or id; without a name the only one, or the one
+    /// that the person made the default.
+    pub fn meant(&self, named: Option<&str>) -> Result<Arc<Mesh>, String> {
+        let all = self.all();
+        let slugs = all.iter().map(|mesh| mesh.slug.as_str()).collect::<Vec<_>>().join(", ");
+        let find = |name: &str| {
+            let is_it = |mesh: &&Arc<Mesh>| mesh.slug.eq_ignore_ascii_case(name) || mesh.id == name;
+            all.iter().find(is_it).cloned()
+        };
+        if let Some(name) = named {
+            let unknown = || format!("mesh {} is not joined; joined: {slugs}", fence::line(name));
+            return find(name).ok_or_else(unknown);
+        }
+        if let [only] = all.as_slice() {
+            return Ok(only.clone());
+        }
+        let chosen = self.home.settings().ok().and_then(|settings| settings.mesh);
+        chosen
+            .and_then(|name| find(&name))
+            .ok_or_else(|| format!("several meshes are joined, say which with mesh_slug: {slugs}"))
+    }
+
     /// Why there is none, for the agent to tell its user.
     pub fn why_none(&self) -> String {
         match &*self.problem.read().unwrap_or_else(PoisonError::into_inner) {
-            Some(problem) => format!("the home cannot be read: {problem}"),
+            Some(problem) => problem.clone(),
             None => "no mesh is joined: ask the user to run `skein join LINK` with an invite \
                      link; this session then connects by itself"
                 .into(),
@@ -76,16 +107,20 @@ impl Meshes {
     pub async fn follow(self: Arc<Self>) {
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut seen = stamps(self.home.dir());
+        let mut seen = self.seen_first.clone();
         loop {
             look.tick().await;
             let now = stamps(self.home.dir());
             if now == seen {
                 continue;
             }
-            seen = now;
-            if let Some(memberships) = self.memberships() {
-                self.take_over(memberships).await;
+            let found = self.memberships();
+            // What could not be read is read again at the next look.
+            if found.is_whole && found.unread.is_empty() {
+                seen = now;
+            }
+            if found.is_whole {
+                self.take_over(found).await;
             }
         }
     }
@@ -114,17 +149,49 @@ impl Meshes {
         let _ = timeout(GOODBYE, futures_util::future::join_all(closing)).await;
     }
 
-    fn memberships(&self) -> Option<Vec<Membership>> {
-        let read = match &self.settings.mesh {
-            Some(mesh) => self.home.membership(Some(mesh)).map(|only| vec![only]),
-            None => self.home.memberships(),
-        };
-        let problem = read.as_ref().err().map(ToString::to_string);
-        if let Some(problem) = &problem {
-            warn!(%problem, "the home cannot be read");
+    /// The memberships that are meant. One file that cannot be read hides no other.
+    fn memberships(&self) -> Found {
+        let mut found = Found::default();
+        let mut problem = None;
+        match self.home.membership_files() {
+            Ok(files) => {
+                for file in files {
+                    match Membership::read(&file) {
+                        Ok(membership) => found.good.push(membership),
+                        // It was left this very moment.
+                        Err(_) if !file.exists() => (),
+                        Err(error) => {
+                            problem = Some(error.to_string());
+                            found.unread.push(file);
+                        }
+                    }
+                }
+            }
+            Err(error) => {
+                problem = Some(format!("the home cannot be read: {error}"));
+                found.is_whole = false;
+            }
         }
-        *self.problem.write().unwrap_or_else(PoisonError::into_inner) = problem;
-        read.ok()
+        if let Some(name) = &self.settings.mesh {
+            found.good.retain(|one| one.mesh_id == *name || one.slug == *name);
+            if found.good.len() > 1 {
+                problem = Some(format!("several meshes are called {name}; give the id instead"));
+                let running = self.all();
+                found.good.retain(|one| running.iter().any(|mesh| mesh.id == one.mesh_id));
+            } else if found.good.is_empty() && problem.is_none() {
+                problem = Some(format!("no mesh `{name}` is joined in this home"));
+            }
+        }
+        self.note(problem);
+        found
+    }
+
+    fn note(&self, problem: Option<String>) {
+        let mut noted = self.problem.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(problem) = problem.as_ref().filter(|_| *noted != problem) {
+            warn!("{problem}");
+        }
+        *noted = problem;
     }
 
     fn add(&self, membership: Membership) {
@@ -136,18 +203,27 @@ impl Meshes {
         running.insert(id, Running { mesh, task });
     }
 
-    async fn take_over(&self, memberships: Vec<Membership>) {
-        let is_kept = |id: &str| memberships.iter().any(|one| one.mesh_id == id);
+    async fn take_over(&self, found: Found) {
+        let mut kept = Vec::new();
+        for mesh in self.all() {
+            let before = mesh.membership().await;
+            // Who left and joined again is another member, who must not answer as the old one.
+            let is_same = |one: &Membership| one.mesh_id == mesh.id && one.is_same_member(&before);
+            let is_unread = found.unread.contains(&self.home.membership_file(&mesh.id));
+            if is_unread || found.good.iter().any(is_same) {
+                kept.push(mesh.id.clone());
+            }
+        }
         let gone: Vec<Running> = {
             let mut running = self.running.write().unwrap_or_else(PoisonError::into_inner);
-            let ids: Vec<_> = running.keys().filter(|id| !is_kept(id)).cloned().collect();
+            let ids: Vec<_> = running.keys().filter(|id| !kept.contains(id)).cloned().collect();
             ids.iter().filter_map(|id| running.remove(id)).collect()
         };
         for one in gone {
             let _ = timeout(GOODBYE, one.mesh.close()).await;
             one.task.abort();
         }
-        for membership in memberships {
+        for membership in found.good {
             let known = self.all().into_iter().find(|mesh| mesh.id == membership.mesh_id);
             match known {
                 Some(mesh) => mesh.changed(membership).await,
@@ -158,7 +234,25 @@ impl Meshes {
 }
 
 /// When each membership was last written.
-fn stamps(home: &Path) -> BTreeMap<PathBuf, Option<SystemTime>> {
+type Stamps = BTreeMap<PathBuf, Option<SystemTime>>;
+
+/// What there is in a home.
+#[derive(Debug)]
+struct Found {
+    good: Vec<Membership>,
+    /// Files that could not be read: nobody knows whether these meshes are still meant.
+    unread: Vec<PathBuf>,
+    /// Whether the folder could be listed.
+    is_whole: bool,
+}
+
+impl Default for Found {
+    fn default() -> Self {
+        Self { good: Vec::new(), unread: Vec::new(), is_whole: true }
+    }
+}
+
+fn stamps(home: &Path) -> Stamps {
     let entries = std::fs::read_dir(home.join("meshes")).into_iter().flatten().flatten();
     let stamp = |entry: std::fs::DirEntry| {
         let written = entry.metadata().and_then(|meta| meta.modified()).ok();

@@ -11,7 +11,7 @@ use rmcp::{RoleServer, ServerHandler};
 
 use super::channel::{self, Channel};
 use super::meshes::Meshes;
-use super::tools::{self, Call};
+use super::tools::{self, Call, Offer};
 use super::transport::Receipts;
 
 /// The server.
@@ -23,6 +23,8 @@ pub struct Server {
     pub channel: Arc<Channel>,
     /// What is to be done when answers have been written.
     pub receipts: Arc<Receipts>,
+    /// The tools that there are for this host.
+    pub offer: Offer,
     /// What the host's model is told at the start.
     pub instructions: String,
 }
@@ -50,7 +52,7 @@ impl ServerHandler for Server {
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
         self.channel.greet(&context.peer);
-        Ok(ListToolsResult::with_all_items(tools::list()))
+        Ok(ListToolsResult::with_all_items(tools::list(&self.offer)))
     }
 
     async fn call_tool(
@@ -65,7 +67,7 @@ impl ServerHandler for Server {
             id: context.id,
             arguments: request.arguments.unwrap_or_default(),
         };
-        let result = match tools::call(&request.name, call).await {
+        let result = match tools::call(&self.offer, &request.name, call).await {
             Ok(text) => CallToolResult::success(vec![ContentBlock::text(text)]),
             Err(text) => CallToolResult::error(vec![ContentBlock::text(text)]),
         };

@@ -4,14 +4,24 @@
 //! of the reference; arguments are checked against the table before the function sees them. What a
 //! tool returns is text for a model: `Err` is text too, marked as an error.
 
-mod arguments;
+pub mod arguments;
+mod contexts;
 mod groups;
 mod inbox;
+mod memory;
+mod mesh_info;
 mod messaging;
+mod offer;
+mod peer_files;
 mod ping;
 mod presence;
 mod profile;
+mod skills;
+mod state;
 mod stats;
+mod streams;
+mod tasks;
+mod webhooks;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,6 +31,7 @@ use rmcp::model::{RequestId, ToolAnnotations};
 use serde_json::{Map, Value};
 
 use self::arguments::{Parameter, schema};
+pub use self::offer::{CORE, Offer};
 use super::mesh::Mesh;
 use super::meshes::Meshes;
 use super::transport::Receipts;
@@ -65,6 +76,15 @@ const CAPABILITIES: &[&[Tool]] = &[
     groups::TOOLS,
     ping::TOOLS,
     stats::TOOLS,
+    state::TOOLS,
+    contexts::TOOLS,
+    skills::TOOLS,
+    streams::TOOLS,
+    peer_files::TOOLS,
+    memory::TOOLS,
+    mesh_info::TOOLS,
+    tasks::TOOLS,
+    webhooks::TOOLS,
 ];
 
 /// A call on its way through a tool.
@@ -80,6 +100,12 @@ pub struct Call {
 }
 
 impl Call {
+    /// The one mesh that is meant: the named one, the only one, or the person's default. A guess
+    /// among several would read, or change, what somebody else shares.
+    pub fn mesh(&self) -> Result<Arc<Mesh>, String> {
+        self.meshes.meant(arguments::text(&self.arguments, "mesh_slug"))
+    }
+
     /// Does the same in every mesh at once, and puts together what comes of it.
     async fn everywhere<F>(&self, work: impl Fn(Arc<Mesh>) -> F) -> Reply
     where
@@ -91,17 +117,17 @@ impl Call {
     }
 }
 
-/// The tools as the protocol lists them.
-pub fn list() -> Vec<rmcp::model::Tool> {
-    all().map(described).collect()
+/// The tools that are offered, as the protocol lists them.
+pub fn list(offer: &Offer) -> Vec<rmcp::model::Tool> {
+    offer.tools().map(described).collect()
 }
 
-/// Calls the tool of this name.
-pub async fn call(name: &str, mut call: Call) -> Reply {
+/// Calls the tool of this name, if it is offered.
+pub async fn call(offer: &Offer, name: &str, mut call: Call) -> Reply {
     let meshes = call.meshes.all();
     meshes.iter().for_each(|mesh| mesh.counters.called());
     let reply = async {
-        let tool = all().find(|tool| tool.name == name);
+        let tool = offer.tools().find(|tool| tool.name == name);
         let tool = tool.ok_or_else(|| format!("Unknown tool: {name}"))?;
         arguments::check(tool.name, tool.parameters, &mut call.arguments)?;
         if meshes.is_empty() {
@@ -121,7 +147,7 @@ pub async fn call(name: &str, mut call: Call) -> Reply {
     reply
 }
 
-fn all() -> impl Iterator<Item = &'static Tool> {
+fn every() -> impl Iterator<Item = &'static Tool> {
     CAPABILITIES.iter().copied().flatten()
 }
 

@@ -4,7 +4,8 @@
 //!   protocol registers no channel, and this is the answer after which hosts fall back to
 //!   `initialize`. Only hosts that name themselves and take no lines are let through to the newest.
 //! - A message that may not come before the first request is dropped; the library would end.
-//! - Whoever must know that an answer has been written leaves a receipt for it.
+//! - Whoever must know that an answer has been written leaves a receipt for it. It is dropped when
+//!   the answer will never be written: the host took its question back, or is gone.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,8 +14,8 @@ use std::{io, sync::Arc};
 
 use rmcp::RoleServer;
 use rmcp::model::{
-    ClientJsonRpcMessage, ClientRequest, ErrorCode, ErrorData, GetMeta, JsonRpcMessage,
-    ProtocolVersion, RequestId, ServerJsonRpcMessage,
+    ClientJsonRpcMessage, ClientNotification, ClientRequest, ErrorCode, ErrorData, GetMeta,
+    JsonRpcMessage, ProtocolVersion, RequestId, ServerJsonRpcMessage,
 };
 use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
@@ -29,9 +30,9 @@ const DISCOVER: &str = "server/discover";
 
 type Receipt = Box<dyn FnOnce() + Send>;
 
-/// What is to be done when an answer has been written.
+/// What is to be done when an answer has been written, for each question that is open.
 #[derive(Default)]
-pub struct Receipts(Mutex<HashMap<RequestId, Receipt>>);
+pub struct Receipts(Mutex<HashMap<RequestId, Option<Receipt>>>);
 
 impl fmt::Debug for Receipts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -40,17 +41,26 @@ impl fmt::Debug for Receipts {
 }
 
 impl Receipts {
-    /// Has `receipt` called once the answer to the request `id` is in the host's pipe. An answer
-    /// that is never written calls nothing.
-    pub fn leave(&self, id: RequestId, receipt: impl FnOnce() + Send + 'static) {
-        self.all().insert(id, Box::new(receipt));
+    /// Has `receipt` called once the answer to the request `id` is in the host's pipe. It is
+    /// dropped uncalled when that answer is never written, at once if nobody waits for it any
+    /// more.
+    pub fn leave(&self, id: &RequestId, receipt: impl FnOnce() + Send + 'static) {
+        if let Some(left) = self.all().get_mut(id) {
+            *left = Some(Box::new(receipt));
+        }
     }
 
-    fn take(&self, id: &RequestId) -> Option<Receipt> {
-        self.all().remove(id)
+    /// The host asks.
+    fn open(&self, id: RequestId) {
+        self.all().insert(id, None);
     }
 
-    fn all(&self) -> std::sync::MutexGuard<'_, HashMap<RequestId, Receipt>> {
+    /// The answer is on its way, or will never be.
+    fn close(&self, id: &RequestId) -> Option<Receipt> {
+        self.all().remove(id).flatten()
+    }
+
+    fn all(&self) -> std::sync::MutexGuard<'_, HashMap<RequestId, Option<Receipt>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -88,7 +98,12 @@ where
         message: TxJsonRpcMessage<RoleServer>,
     ) -> impl Future<Output = io::Result<()>> + Send + 'static {
         let receipt = match &message {
-            JsonRpcMessage::Response(response) => self.receipts.take(&response.id),
+            JsonRpcMessage::Response(response) => self.receipts.close(&response.id),
+            // What a receipt was left for is not what is written.
+            JsonRpcMessage::Error(error) => {
+                drop(error.id.as_ref().and_then(|id| self.receipts.close(id)));
+                None
+            }
             _ => None,
         };
         let sending = self.inner.send(message);
@@ -119,6 +134,16 @@ where
                 };
                 self.has_begun = begins(&request.request);
             }
+            match &message {
+                JsonRpcMessage::Request(request) => self.receipts.open(request.id.clone()),
+                // The library drops the answer of what is taken back.
+                JsonRpcMessage::Notification(notification) => {
+                    if let Some(id) = taken_back(&notification.notification) {
+                        drop(self.receipts.close(id));
+                    }
+                }
+                _ => (),
+            }
             return Some(message);
         }
     }
@@ -141,6 +166,16 @@ fn refused(channel: &Channel, message: &ClientJsonRpcMessage) -> Option<RequestI
     (is_discover && takes_lines).then(|| request.id.clone())
 }
 
+/// The id of the question that the host takes back.
+fn taken_back(notification: &ClientNotification) -> Option<&RequestId> {
+    match notification {
+        ClientNotification::CancelledNotification(cancelled) => {
+            cancelled.params.request_id.as_ref()
+        }
+        _ => None,
+    }
+}
+
 /// Whether the library goes on to its main loop after this request.
 fn begins(request: &ClientRequest) -> bool {
     let meta = request.get_meta();
@@ -160,7 +195,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use rmcp::model::{CallToolResponse, CallToolResult, ContentBlock, NumberOrString};
-    use tokio::io::{AsyncBufReadExt, BufReader, duplex, split};
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, duplex, split};
 
     use super::*;
     use crate::mcp::channel::MessageMode;
@@ -178,7 +213,8 @@ mod tests {
         let is_written = Arc::new(AtomicBool::new(false));
         let id = NumberOrString::Number(7);
         let noted = is_written.clone();
-        receipts.leave(id.clone(), move || noted.store(true, Ordering::SeqCst));
+        receipts.open(id.clone());
+        receipts.leave(&id, move || noted.store(true, Ordering::SeqCst));
         let mut transport = Stdio::new(read, write, channel(), receipts);
         let text = ContentBlock::text("x".repeat(1000));
         let result = CallToolResponse::from(CallToolResult::success(vec![text]));
@@ -200,7 +236,8 @@ mod tests {
         let (read, write) = split(ours);
         let receipts = Arc::<Receipts>::default();
         let id = NumberOrString::Number(7);
-        receipts.leave(id.clone(), || panic!("nobody has the answer"));
+        receipts.open(id.clone());
+        receipts.leave(&id, || panic!("nobody has the answer"));
         let mut transport = Stdio::new(read, write, channel(), receipts);
         drop(theirs);
 
@@ -208,5 +245,36 @@ mod tests {
         let sent = transport.send(ServerJsonRpcMessage::response(result.into(), id)).await;
 
         assert!(sent.is_err());
+    }
+
+    #[tokio::test]
+    async fn the_receipt_of_a_question_that_is_taken_back_is_dropped_whenever_it_is_left() {
+        let (ours, mut theirs) = duplex(4096);
+        let (read, write) = split(ours);
+        let receipts = Arc::<Receipts>::default();
+        let held = Arc::new(());
+        let mut transport = Stdio::new(read, write, channel(), receipts.clone());
+        let info = r#"{"name":"a","version":"1"}"#;
+        let params = format!(
+            r#"{{"protocolVersion":"2025-11-25","capabilities":{{}},"clientInfo":{info}}}"#
+        );
+        let asks = format!(r#"{{"jsonrpc":"2.0","id":7,"method":"initialize","params":{params}}}"#);
+        let method = "notifications/cancelled";
+        let back = format!(r#"{{"jsonrpc":"2.0","method":"{method}","params":{{"requestId":7}}}}"#);
+        theirs.write_all(format!("{asks}\n{back}\n").as_bytes()).await.unwrap();
+        let leave = || {
+            let held = held.clone();
+            receipts.leave(&NumberOrString::Number(7), move || drop(held));
+        };
+
+        transport.receive().await.unwrap();
+        leave();
+        assert_eq!(Arc::strong_count(&held), 2, "it is kept while the question is open");
+        transport.receive().await.unwrap();
+        assert_eq!(Arc::strong_count(&held), 1);
+        leave();
+
+        assert_eq!(Arc::strong_count(&held), 1);
+        assert!(receipts.all().is_empty());
     }
 }

@@ -4,6 +4,8 @@
 //! said without a connection. So it is kept here, and said again after each attachment where the
 //! server does not have it.
 
+use std::collections::BTreeSet;
+
 use skein_wire::Status;
 use skein_wire::groups::{Group, JoinGroup, LeaveGroup};
 use skein_wire::presence::{SetStatus, SetSummary, SetVisible};
@@ -27,6 +29,8 @@ pub struct Wishes {
     pub visible: Option<bool>,
     /// What it says of itself.
     pub profile: Profile,
+    /// The streams that it listens to.
+    pub streams: BTreeSet<String>,
 }
 
 impl Wishes {
@@ -104,6 +108,9 @@ impl Wishes {
             let Profile { avatar, title, bio, capabilities } = self.profile.clone();
             said(client.tell(&SetProfile { avatar, title, bio, capabilities }).await)?;
         }
+        for stream in &self.streams {
+            said(client.subscribe(stream).await)?;
+        }
         Ok(())
     }
 
@@ -135,7 +142,7 @@ fn said(outcome: Result<(), RequestError>) -> Result<(), RequestError> {
             tracing::warn!(code = refusal.code, "the server refuses: {}", refusal.message);
             Ok(())
         }
-        Err(RequestError::TimedOut) => Ok(()),
+        Err(RequestError::TimedOut(_)) => Ok(()),
         other => other,
     }
 }

@@ -34,18 +34,40 @@ pub struct Said {
 /// What is not wrong and yet worth a word.
 pub type Remark = Option<String>;
 
+/// What came of asking.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// The edge spoke.
+    Said(Said),
+    /// Something else did: perhaps what stands before the edge.
+    Other(Fault),
+    /// Nobody did.
+    None(Fault),
+}
+
 /// Asks the edge of this socket URL how it is.
 pub async fn ask(url: &str) -> Result<Said, Fault> {
+    match answer(url).await {
+        Answer::Said(said) => Ok(said),
+        Answer::Other(fault) | Answer::None(fault) => Err(fault),
+    }
+}
+
+/// The same, where it matters who answers.
+pub async fn answer(url: &str) -> Answer {
     let before = time::now_ms();
-    let response = get(url, "/health").await?;
+    let response = match get(url, "/health").await {
+        Ok(response) => response,
+        Err(fault) => return Answer::None(fault),
+    };
     let middle = before + (time::now_ms() - before) / 2;
     let date = response.headers().get(DATE).and_then(|date| date.to_str().ok());
     let date = date.and_then(|date| rfc2822::parse(date).ok());
     let ahead_ms = date.map(|date| date.timestamp().as_millisecond() - middle);
     let status = response.status();
     match response.json::<Health>().await {
-        Ok(health) => Ok(Said { health, ahead_ms }),
-        Err(_) => Err(Fault::new(
+        Ok(health) => Answer::Said(Said { health, ahead_ms }),
+        Err(_) => Answer::Other(Fault::new(
             format!("what answers there ({status}) is no edge of Skein"),
             "correct the host or the port; behind a proxy, pass /ws, /health, /join and /v1 on",
         )),

@@ -50,6 +50,8 @@ fn every_kind_of_run_counts_what_was_opened_and_says_where() {
     let hello = report(&home, &up, &["hello", "--sockets", "20"]);
     let idle = ["idle", "--sockets", "20", "--settle", "1s", "--hold", "1s"];
     let idle = report(&home, &up, &[idle.as_slice(), &["--process", &watched]].concat());
+    let state = ["state", "--peers", "6", "--writers", "3", "--rate", "30", "--seconds", "1"];
+    let state = report(&home, &up, &[state.as_slice(), &["--warm-up", "0"]].concat());
     // Each sends 20, one every 10 ms.
     let paced = ["direct", "--pairs", "2", "--rate", "200", "--messages", "20"];
     let paced = report(&home, &up, &[paced.as_slice(), &["--threads", "2"]].concat());
@@ -62,6 +64,10 @@ fn every_kind_of_run_counts_what_was_opened_and_says_where() {
     assert_eq!(fanout["result"]["checks"], clean(10, 50));
     assert_eq!(result(&burst), (json!("messages"), json!(50)));
     assert_eq!(burst["result"]["checks"], clean(50, 50));
+    // Three set ten each, of which five hear; what is overwritten at once need not be told.
+    assert_eq!(state["result"]["unit"], "changes heard");
+    assert!((15..=150).contains(&state["result"]["count"].as_u64().unwrap()), "{state}");
+    assert!(state["result"]["more"]["p95Ms"].is_number(), "{state}");
     assert_eq!(result(&hello), (json!("hellos"), json!(20)));
     assert_eq!(result(&idle), (json!("sockets"), json!(20)));
     assert!(idle["result"]["more"]["rssBytesPerSocket edge"].is_number(), "{idle}");

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use serde_json::json;
-use skein::client::{Client, Closed, Incoming, Keep, SendError, State};
+use skein::client::{Client, Closed, Incoming, Keep, RequestError, SendError, State};
 use skein_crypto::direct::Pairs;
 use skein_crypto::{Keypair, Public, hello, plain};
 use skein_wire::hello::Caps;
@@ -326,6 +326,67 @@ async fn replies_find_their_requests_and_refusals_too() {
     let (list, told) = timeout(DEADLINE, asks).await.unwrap().unwrap();
     assert!(list.unwrap().peers.is_empty());
     assert!(told.is_err());
+}
+
+#[tokio::test]
+async fn a_question_of_another_peer_comes_with_its_id_and_is_answered_under_it() {
+    let edge = Edge::start().await;
+    let (client, mut pushes, mut peer) = attached(&edge, config(&[&edge])).await;
+    let asks = tokio::spawn({
+        let client = client.clone();
+        async move { client.request_within(&ListPeers {}, DEADLINE).await }
+    });
+    let asked = peer.receive().await;
+
+    // Under the id of our own question, and yet not its answer.
+    let id = asked["_reqId"].as_str().unwrap();
+    peer.send(json!({"type": "mcp_call_forward", "callId": "a", "_reqId": id})).await;
+    let question = until(&mut pushes, |i| matches!(i, Incoming::Frame { .. })).await;
+    client.answer(&SetSummary { summary: "x".into() }, Some(id));
+    let answer = peer.receive().await;
+    peer.send(json!({"type": "peers_list", "peers": [], "_reqId": id})).await;
+
+    let Incoming::Frame { kind, text } = question else { panic!("it is a frame") };
+    assert_eq!(kind, "mcp_call_forward");
+    assert!(text.contains(id), "{text}");
+    assert_eq!(json!([answer["type"], answer["_reqId"]]), json!(["set_summary", id]));
+    assert!(asks.await.unwrap().unwrap().peers.is_empty());
+}
+
+#[tokio::test]
+async fn whoever_is_behind_ends_up_with_the_last_value_of_every_key() {
+    let edge = Edge::start().await;
+    let (client, mut pushes, mut peer) = attached(&edge, config(&[&edge])).await;
+    // More than are held for a consumer that takes none.
+    for value in 0..PUSHES_MAX {
+        for key in ["a", "b"] {
+            peer.send(
+                json!({"type": "state_change", "key": key, "value": value, "updatedBy": "x"}),
+            )
+            .await;
+        }
+    }
+    settled(&client, &mut peer).await;
+
+    let mut last = std::collections::HashMap::new();
+    while last.values().filter(|value| **value == json!(PUSHES_MAX - 1)).count() < 2 {
+        let next = until(&mut pushes, |i| matches!(i, Incoming::Frame { .. })).await;
+        let Incoming::Frame { text, .. } = next else { panic!("it is a frame") };
+        let change: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let before = last.insert(change["key"].to_string(), change["value"].clone());
+        assert!(before.is_none_or(|before| before.as_u64() < change["value"].as_u64()));
+    }
+}
+
+#[tokio::test]
+async fn a_request_waits_as_long_as_its_caller_does() {
+    let edge = Edge::start().await;
+    let (client, _pushes, _peer) = attached(&edge, config(&[&edge])).await;
+    let patience = std::time::Duration::from_millis(5);
+
+    let late = client.request_within(&ListPeers {}, patience).await;
+
+    assert!(matches!(late, Err(RequestError::TimedOut(waited)) if waited == patience));
 }
 
 #[tokio::test]

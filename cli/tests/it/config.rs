@@ -70,7 +70,9 @@ fn the_edges_of_a_mesh_are_replaced_in_order() {
     assert_eq!(set["meshId"], "id-one");
     let known = Home::at(home.path()).unwrap().membership(None).unwrap().edges;
     assert_eq!(json!(known), set["value"]);
-    assert_eq!(fails(home.path(), &["config", "unset", "edges"], 2).1["code"], "usage");
+    assert_eq!(set["isSet"], true);
+    let unset = json(home.path(), &["config", "unset", "edges"]);
+    assert_eq!(json!([unset["value"], unset["isSet"]]), json!([set["value"], false]), "they stay");
 }
 
 #[test]

@@ -42,9 +42,7 @@ impl Edge {
     pub async fn greeted(&self) -> Peer {
         let work = async {
             let (stream, _) = self.listener.accept().await.unwrap();
-            let mut peer = Peer { socket: accept_async(stream).await.unwrap(), hello: Value::Null };
-            peer.hello = peer.receive().await;
-            peer
+            Peer::accept(stream).await
         };
         timeout(DEADLINE, work).await.expect("a client connects")
     }
@@ -58,6 +56,13 @@ impl Edge {
 }
 
 impl Peer {
+    /// Takes a connection and reads its hello.
+    pub async fn accept(stream: TcpStream) -> Self {
+        let mut peer = Self { socket: accept_async(stream).await.unwrap(), hello: Value::Null };
+        peer.hello = peer.receive().await;
+        peer
+    }
+
     pub async fn send(&mut self, frame: Value) {
         self.socket.send(Message::Text(frame.to_string().into())).await.unwrap();
     }

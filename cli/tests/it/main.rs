@@ -3,6 +3,7 @@
 // Helpers of tests are tests, though clippy sees only the functions that carry the mark.
 #![allow(clippy::unwrap_used)]
 
+mod audit;
 mod bench;
 mod client;
 mod config;
@@ -11,10 +12,18 @@ mod edge;
 mod help;
 mod home;
 mod inbox;
+mod key;
 mod mcp;
 mod member;
+mod memory;
+mod peer_file;
 mod ping;
 mod place;
 mod program;
+mod readme;
+mod state;
 mod status;
+mod stream;
+mod task;
 mod up;
+mod webhook;

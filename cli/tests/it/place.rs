@@ -26,6 +26,8 @@ pub struct Place {
     pub ports: Vec<u16>,
     /// Homes and logs.
     pub folder: TempDir,
+    /// Where their database is.
+    pub database_url: String,
     _database: Option<TestDatabase>,
 }
 
@@ -56,7 +58,13 @@ impl Place {
         database: Option<TestDatabase>,
     ) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut place = Self { edges: Vec::new(), ports: Vec::new(), folder, _database: database };
+        let mut place = Self {
+            edges: Vec::new(),
+            ports: Vec::new(),
+            folder,
+            database_url: database_url.to_owned(),
+            _database: database,
+        };
         for number in 0..edges {
             let port = free_port();
             let log = File::create(place.folder.path().join(format!("edge-{number}.log"))).unwrap();

@@ -5,7 +5,9 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 
 use serde_json::{Value, json};
-use skein::home::{Home, Membership};
+use skein::client::inbox::Inbox;
+use skein::client::message::Message;
+use skein::home::{Home, Lifetime, Membership};
 use skein_crypto::Keypair;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
@@ -119,6 +121,57 @@ async fn a_text_to_several_is_sent_to_each_once_and_reported_in_one_shape() {
 }
 
 #[tokio::test]
+async fn what_was_sent_is_told_also_when_another_target_is_refused() {
+    let edge = Edge::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    home(dir.path(), &edge.url);
+    let serve = async || {
+        let mut peer = edge.attached().await;
+        let refused = peer.receive().await;
+        let stored = peer.receive().await;
+        peer.send(json!({
+            "type": "error", "code": "mailbox_full", "message": "full", "id": refused["id"],
+        }))
+        .await;
+        peer.ack(&stored).await;
+    };
+
+    let args = ["send", "@team", "*", "hello"];
+    let (words, ()) = tokio::join!(run(dir.path(), &args), serve());
+    let args = ["send", "@team", "*", "hello", "--json"];
+    let (sent, ()) = tokio::join!(run(dir.path(), &args), serve());
+
+    assert_eq!([words.status.code(), sent.status.code()], [Some(5), Some(5)]);
+    let said = String::from_utf8(words.stdout).unwrap();
+    assert!(said.contains("Not stored for @team: refused: full"), "{said}");
+    assert!(said.contains("Stored for *  m-"), "{said}");
+    let shown = stdout(&sent);
+    assert_eq!(shown[0]["error"], json!({"code": "mailbox_full", "message": "refused: full"}));
+    assert!(shown[1]["messageId"].as_str().unwrap().starts_with("m-"), "{shown}");
+    let error: Value = serde_json::from_slice(&sent.stderr).unwrap();
+    assert_eq!(error["error"]["code"], "mailbox_full");
+}
+
+#[tokio::test]
+async fn q43_the_edge_that_was_chosen_is_the_one_that_is_used() {
+    let (first, chosen) = (Edge::start().await, Edge::start().await);
+    let dir = tempfile::tempdir().unwrap();
+    home(dir.path(), &first.url);
+    assert!(run(dir.path(), &["config", "set", "edges", &chosen.url]).await.status.success());
+    // What it names besides does not take the place of what was chosen.
+    let serve = async || {
+        let mut peer = chosen.greeted().await;
+        peer.acknowledge(&[&first.url, &chosen.url]).await;
+        peer.answer_list().await;
+    };
+
+    for _ in 0..2 {
+        let (listed, ()) = tokio::join!(run(dir.path(), &["peers", "--json"]), serve());
+        assert!(listed.status.success(), "{listed:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_name_that_two_members_have_is_refused_with_the_candidates() {
     let edge = Edge::start().await;
     let dir = tempfile::tempdir().unwrap();
@@ -202,6 +255,85 @@ async fn what_was_shown_once_is_shown_again_only_when_all_is_asked_for() {
     assert_eq!(stdout(&first)[0]["text"], "hello");
     assert_eq!(stdout(&second), json!([]));
     assert_eq!(stdout(&all)[0]["messageId"], "m1");
+}
+
+#[tokio::test]
+async fn mail_of_agents_that_are_gone_is_the_persons_and_of_those_that_may_return_is_counted() {
+    let edge = Edge::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    home(dir.path(), &edge.url);
+    let files = Home::at(dir.path()).unwrap();
+    let gone = Keypair::generate().public;
+    let may_return = files.session("mesh-1", Lifetime::Agent).unwrap().keys.public;
+    for (key, id) in [(&gone, "for-gone"), (&may_return, "for-other")] {
+        let mut inbox = Inbox::open(&files.agent_inbox("mesh-1", key)).unwrap();
+        inbox.append(vec![message(id)]).unwrap();
+    }
+    let broken = files.agent_inbox("mesh-1", &Keypair::generate().public);
+    std::fs::create_dir_all(broken.join("00000001.log")).unwrap();
+    let serve = async || {
+        let mut peer = edge.attached().await;
+        peer.answer_list().await;
+        peer
+    };
+
+    let all = run(dir.path(), &["inbox", "--all", "--json"]).await;
+    let (first, peer) = tokio::join!(run(dir.path(), &["inbox", "--json"]), serve());
+    drop(peer);
+    let (second, _peer) = tokio::join!(run(dir.path(), &["inbox"]), serve());
+
+    let mut ids: Vec<_> = stdout(&all).as_array().unwrap().iter().map(summary).collect();
+    ids.sort();
+    assert_eq!(ids, [("for-gone".into(), gone.hex()), ("for-other".into(), may_return.hex())]);
+    let shown: Vec<_> = stdout(&first).as_array().unwrap().iter().map(summary).collect();
+    assert_eq!(shown, [("for-gone".to_owned(), gone.hex())]);
+    for output in [&all, &first] {
+        assert_eq!(output.status.code(), Some(1), "the broken one is told");
+        let words = String::from_utf8_lossy(&output.stderr);
+        assert!(words.contains(broken.to_str().unwrap()), "{words}");
+    }
+    assert!(String::from_utf8_lossy(&second.stdout).contains("Nothing new."));
+    let words = String::from_utf8_lossy(&second.stderr);
+    assert!(words.contains("1 more wait for agents") && words.contains("--all"), "{words}");
+}
+
+fn summary(mail: &Value) -> (String, String) {
+    let text = |field: &str| mail[field].as_str().unwrap().to_owned();
+    (text("messageId"), text("agent"))
+}
+
+fn message(id: &str) -> Message {
+    serde_json::from_value(json!({
+        "messageId": id, "meshId": "mesh-1", "senderPubkey": "ab".repeat(32), "priority": "next",
+        "createdAt": "2026-01-01T00:00:00.000Z", "receivedAt": "2026-01-01T00:00:01.000Z",
+        "kind": "direct", "text": "hello", "bodyHash": id,
+    }))
+    .unwrap()
+}
+
+#[tokio::test]
+async fn q30_standard_output_is_what_was_asked_for_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    home(dir.path(), "ws://127.0.0.1:9/ws");
+    for args in [
+        &["whoami"][..],
+        &["mesh", "list"],
+        &["config", "list"],
+        &["config", "path"],
+        &["config", "set", "name", "Ann"],
+        &["group", "join", "team"],
+        &["summary", "the parser"],
+        &["status", "working"],
+        &["inbox", "--all"],
+        &["leave", "demo"],
+    ] {
+        let output = run(dir.path(), &[args, &["--json"]].concat()).await;
+
+        assert!(output.status.success(), "{args:?}: {output:?}");
+        let value: Result<Value, _> = serde_json::from_slice(&output.stdout);
+        assert!(value.is_ok(), "{args:?}: {}", String::from_utf8_lossy(&output.stdout));
+        assert!(output.stdout.ends_with(b"\n") && output.stderr.is_empty(), "{output:?}");
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,10 @@
 //! `skein status` at a glance: what works, what does not, and what waits.
 
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
+use crate::edge::Peer;
 use crate::place::{Follower, Place, fails, json, skein, wait};
 
 #[tokio::test]
@@ -82,6 +85,49 @@ async fn a_mesh_that_is_away_is_said_at_once_and_ends_with_four() {
     assert_eq!(seen[0]["connected"], false);
     assert!(seen[0]["edge"].is_null() && seen[0]["peers"].is_null());
     assert!(seen[0]["edges"][0]["problem"].as_str().unwrap().contains("refused"), "{seen}");
+}
+
+/// An edge behind something that answers for its health, and badly.
+async fn unwell(listener: TcpListener) {
+    loop {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut begun = [0; 11];
+        while stream.peek(&mut begun).await.unwrap() < begun.len() {
+            tokio::task::yield_now().await;
+        }
+        if &begun == b"GET /health" {
+            let answer = "HTTP/1.1 502 Bad Gateway\r\nconnection: close\r\n\
+                          content-length: 3\r\n\r\nno\n";
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            // Until the other side has it: closed earlier, it could be lost.
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+            continue;
+        }
+        let mut peer = Peer::accept(stream).await;
+        peer.acknowledge(&[]).await;
+        peer.answer_list().await;
+    }
+}
+
+#[tokio::test]
+async fn an_edge_whose_health_is_unwell_is_greeted_all_the_same() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}/ws", listener.local_addr().unwrap());
+    let serving = tokio::spawn(unwell(listener));
+    let home = tempfile::tempdir().unwrap();
+    crate::mcp::join(home.path(), "mesh-1", "demo", &url);
+    let dir = home.path().to_owned();
+
+    let looks = tokio::task::spawn_blocking(move || {
+        let words = skein(&dir, &["status"]).output().unwrap();
+        (json(&dir, &["status"]), String::from_utf8(words.stdout).unwrap())
+    });
+    let (seen, words) = looks.await.unwrap();
+
+    assert_eq!(json!([seen[0]["connected"], seen[0]["edge"]]), json!([true, url]));
+    assert!(seen[0]["edges"][0]["problem"].as_str().unwrap().contains("502"), "{seen}");
+    assert!(words.contains(&format!("connected  {url}")) && words.contains("502"), "{words}");
+    serving.abort();
 }
 
 #[tokio::test]

@@ -67,7 +67,7 @@ async fn send(ctx: &Context<'_>, call: Send, id: Option<&str>) -> Result<()> {
 }
 
 /// Reads a target: 64 lower-case hex characters, `*`, `@all` or `@group`.
-fn target(text: &str) -> Result<Target> {
+pub(crate) fn target(text: &str) -> Result<Target> {
     let unknown = |why: &str| {
         let shown: String = text.chars().take(32).collect();
         Err(Error::Refused(Code::UnknownTarget, format!("`{shown}` {why}")))

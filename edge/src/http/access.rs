@@ -1,10 +1,13 @@
 //! Who asks, and what they may do in a mesh.
 //!
-//! A caller is the operator (`Authorization: Bearer <token>`) or a key that signed this very
-//! request (see `skein_crypto::request`). Who is neither gets 401, before any mesh is looked at. A
-//! key gets 404 for every mesh that it is not in, with the same words as for a mesh that does not
-//! exist. Only then is its nonce taken, so that strangers write nothing, and a repeat is refused
-//! with 401.
+//! A caller is the operator or an API key (`Authorization: Bearer <token or secret>`), or a key
+//! that signed this very request (see `skein_crypto::request`). Who is none of them gets 401,
+//! before any mesh is looked at. A key gets 404 for every mesh that it is not in, with the same
+//! words as for a mesh that does not exist. Only then is a signature's nonce taken, so that
+//! strangers write nothing, and a repeat is refused with 401.
+//!
+//! What a mesh is made of (members, invites, keys) goes by rank: [`Caller::enter`]. What its peers
+//! share goes by membership, and for API keys by capability: [`Caller::act`], [`Caller::key`].
 
 use std::sync::Arc;
 
@@ -16,11 +19,17 @@ use poem_openapi::{
 };
 use sha2::{Digest, Sha256};
 use skein_crypto::request::{KEY_HEADER, NONCE_HEADER, SIGNATURE_HEADER, Signed, TIMESTAMP_HEADER};
-use skein_openapi::members::Role;
-use skein_sql::{Db, GenericClient, members, meshes, meshes::Mesh, nonces};
+use skein_openapi::{api_keys::Capability, members::Role};
+use skein_sql::{
+    Db, GenericClient,
+    api_keys::{self, Key},
+    members, meshes,
+    meshes::Mesh,
+    nonces,
+};
 use skein_wire::{Code, limit};
 
-use super::Fault;
+use super::{Fault, acting::Who};
 use crate::Edge;
 
 /// Who asks.
@@ -35,7 +44,12 @@ pub enum Caller {
         /// What makes the request unlike any other: the key and its nonce, as bytes.
         nonce: Vec<u8>,
     },
+    /// An API key.
+    Api(Box<Key>),
 }
+
+/// What the secret of an API key begins with, so that whoever finds one knows what it is.
+pub const API_KEY_PREFIX: &str = "skein_key_";
 
 /// What the caller may do in a mesh; each may also do what those before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,13 +64,16 @@ pub enum Rank {
     Operator,
 }
 
+/// Said of a mesh that there is not, and to strangers.
+const NO_MESH: &str = "no such mesh, or you are not in it";
+
 impl Caller {
     /// Opens the mesh of this id for a caller of at least this rank.
     ///
     /// # Errors
     /// `not_found` for strangers and where there is no such mesh, `replayed`, `forbidden`.
     pub async fn enter(&self, db: &Db, mesh_id: &str, least: Rank) -> Result<(Mesh, Rank), Fault> {
-        let not_found = || Fault::with(Code::NotFound, "no such mesh, or you are not in it");
+        let not_found = || Fault::with(Code::NotFound, NO_MESH);
         let mesh = meshes::find(db, mesh_id).await?.ok_or_else(not_found)?;
         let rank = match self {
             Self::Operator => Rank::Operator,
@@ -65,6 +82,11 @@ impl Caller {
                 once(db, nonce).await?;
                 rank
             }
+            Self::Api(key) if key.mesh == mesh.no => {
+                let message = "this takes a signature; API keys do what their capabilities say";
+                return Err(Fault::with(Code::Forbidden, message));
+            }
+            Self::Api(_) => return Err(not_found()),
         };
         if rank < least {
             return Err(Fault::with(Code::Forbidden, format!("this takes {}", least.words())));
@@ -72,11 +94,75 @@ impl Caller {
         Ok((mesh, rank))
     }
 
+    /// Opens a mesh for a member of it, or an API key of it with this capability, who is to act in
+    /// it as its peers do.
+    ///
+    /// # Errors
+    /// `not_found` for strangers and where there is no such mesh, `replayed`, `forbidden`.
+    pub async fn act(
+        &self,
+        db: &Db,
+        mesh_id: &str,
+        capability: Capability,
+    ) -> Result<(Mesh, Who), Fault> {
+        if let Self::Api(_) = self {
+            let (mesh, key) = self.key(db, mesh_id, capability).await?;
+            let Key { member, pubkey, name, .. } = key;
+            return Ok((mesh, Who { member, key: pubkey, name }));
+        }
+        let (mesh, _) = self.enter(db, mesh_id, Rank::Member).await?;
+        let member = match self {
+            Self::Key { key, .. } => members::find_by_key(db, mesh.no, key).await?,
+            _ => None,
+        };
+        let Some(member) = member else {
+            let message = "this takes a member of the mesh, or an API key of it";
+            return Err(Fault::with(Code::Forbidden, message));
+        };
+        let who = Who { member: member.mailbox, key: member.pubkey, name: member.display_name };
+        Ok((mesh, who))
+    }
+
+    /// Opens a mesh for an API key of it with this capability, and for nobody else.
+    ///
+    /// # Errors
+    /// As [`Caller::act`].
+    pub async fn key(
+        &self,
+        db: &Db,
+        mesh_id: &str,
+        capability: Capability,
+    ) -> Result<(Mesh, Key), Fault> {
+        let Self::Api(key) = self else {
+            self.enter(db, mesh_id, Rank::Member).await?;
+            return Err(Fault::with(Code::Forbidden, "this takes an API key of the mesh"));
+        };
+        let mesh = meshes::find(db, mesh_id).await?.filter(|mesh| mesh.no == key.mesh);
+        let mesh = mesh.ok_or_else(|| Fault::with(Code::NotFound, NO_MESH))?;
+        if !key.capabilities.contains(&capability) {
+            let message = format!("the API key has no capability `{}`", capability.as_str());
+            return Err(Fault::with(Code::Forbidden, message));
+        }
+        Ok((mesh, (**key).clone()))
+    }
+
+    /// Lets in members, by rank, and API keys with this capability.
+    ///
+    /// # Errors
+    /// As [`Caller::act`].
+    pub async fn see(&self, db: &Db, mesh_id: &str, capability: Capability) -> Result<Mesh, Fault> {
+        match self {
+            Self::Api(_) => Ok(self.key(db, mesh_id, capability).await?.0),
+            _ => Ok(self.enter(db, mesh_id, Rank::Member).await?.0),
+        }
+    }
+
     /// Who it is, for the record.
     pub fn name(&self) -> &str {
         match self {
             Self::Operator => "operator",
             Self::Key { key, .. } => key,
+            Self::Api(key) => &key.pubkey,
         }
     }
 }
@@ -142,6 +228,14 @@ impl<'a> ApiExtractor<'a> for Caller {
             },
         );
         registry.create_security_scheme(
+            "apiKey",
+            MetaSecurityScheme {
+                description: Some("The secret of an API key. It goes into no URL."),
+                scheme: Some("bearer"),
+                ..none()
+            },
+        );
+        registry.create_security_scheme(
             "signature",
             MetaSecurityScheme {
                 ty: "apiKey",
@@ -160,7 +254,7 @@ impl<'a> ApiExtractor<'a> for Caller {
     }
 
     fn security_schemes() -> Vec<&'static str> {
-        vec!["operator", "signature"]
+        vec!["operator", "apiKey", "signature"]
     }
 
     async fn from_request(
@@ -172,12 +266,39 @@ impl<'a> ApiExtractor<'a> for Caller {
         let read = body.take()?.into_bytes_limit(limit::HTTP_BODY_BYTES_MAX).await;
         let bytes = read.map_err(|_| Fault::new(Code::TooLarge))?;
         *body = RequestBody::new(Body::from_bytes(bytes.clone()));
+        // What is JSON goes into the database sooner or later, which knows no U+0000.
+        if std::str::from_utf8(&bytes).is_ok_and(skein_wire::has_unstorable) {
+            let message = "the body holds U+0000 or half of a surrogate pair";
+            return Err(Fault::with(Code::InvalidRequest, message).into());
+        }
+        if let Some(secret) = bearer(request).filter(|secret| secret.starts_with(API_KEY_PREFIX)) {
+            let edge = request.data::<Arc<Edge>>().expect("routes() gives every request the edge");
+            return Ok(Self::Api(Box::new(api_key(edge, secret).await?)));
+        }
         Ok(caller(request, &bytes, Timestamp::now().as_millisecond())?)
     }
 }
 
+/// What the request says it may be trusted for.
+fn bearer(request: &Request) -> Option<&str> {
+    request.header("authorization").and_then(|header| header.strip_prefix("Bearer "))
+}
+
+/// The API key of this secret, which has not asked too fast.
+async fn api_key(edge: &Edge, secret: &str) -> Result<Key, Fault> {
+    let hash: [u8; 32] = Sha256::digest(secret).into();
+    let key = api_keys::find(&super::db(edge).await?, &hash).await?;
+    let unknown = "there is no such API key, or it was revoked, or has expired";
+    let key = key.ok_or_else(|| Fault::with(Code::Unauthorized, unknown))?;
+    // Only keys that are there come here, so that nobody fills the table with others.
+    if edge.api_key_rates.check_key(&key.id).is_err() {
+        return Err(Fault::new(Code::RateLimited));
+    }
+    Ok(key)
+}
+
 fn caller(request: &Request, body: &[u8], now_ms: i64) -> Result<Caller, Fault> {
-    if let Some(token) = request.header("authorization").and_then(|it| it.strip_prefix("Bearer ")) {
+    if let Some(token) = bearer(request) {
         let edge = request.data::<Arc<Edge>>().expect("routes() gives every request the edge");
         let expected = edge.config.operator_token.as_ref();
         return match expected.is_some_and(|expected| is_equal(expected.expose(), token)) {

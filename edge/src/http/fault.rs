@@ -25,12 +25,19 @@ pub enum Fault {
     /// `not_found`: there is no such mesh, invite or member, or the signer is in no such mesh.
     #[oai(status = 404)]
     NotFound(Json<Error>),
+    /// `method_not_allowed`: the route takes other methods.
+    #[oai(status = 405)]
+    MethodNotAllowed(Json<Error>),
     /// `conflict`: somebody has that name, or that token, already.
     #[oai(status = 409)]
     Conflict(Json<Error>),
     /// `too_large`: the body is over 65,536 bytes.
     #[oai(status = 413)]
     TooLarge(Json<Error>),
+    /// `rate_limited`: the API key asks too fast. `mailbox_full`, `mesh_full`: there is too much
+    /// unread mail. `tasks_full`, `state_full`: the mesh has as many as it may.
+    #[oai(status = 429)]
+    Limited(Json<Error>),
     /// `internal`: we failed, and our log says how.
     #[oai(status = 500)]
     Internal(Json<Error>),
@@ -62,8 +69,10 @@ impl Fault {
             401 => Self::Unauthorized(error),
             403 => Self::Forbidden(error),
             404 => Self::NotFound(error),
+            405 => Self::MethodNotAllowed(error),
             409 => Self::Conflict(error),
             413 => Self::TooLarge(error),
+            429 => Self::Limited(error),
             503 => Self::Unavailable(error),
             _ => Self::Internal(error),
         }
@@ -75,7 +84,8 @@ impl Fault {
             return refused.into_response();
         }
         let fault = match refused.status() {
-            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => {
+            StatusCode::METHOD_NOT_ALLOWED => Self::new(Code::MethodNotAllowed),
+            StatusCode::NOT_FOUND => {
                 Self::hinting(Code::NotFound, "no such route", "/docs lists the routes")
             }
             StatusCode::PAYLOAD_TOO_LARGE => Self::new(Code::TooLarge),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use jiff::{Timestamp, ToSpan};
 use openapi::{
     invites::{Invite, Invites, NewInvite},
-    members::Grant,
+    members::{Grant, Role},
 };
 use poem::web::Data;
 use poem_openapi::{
@@ -17,10 +17,10 @@ use poem_openapi::{
     payload::Json,
 };
 use skein_openapi as openapi;
-use skein_sql::invites;
-use skein_wire::{Code, limit};
+use skein_sql::{Error, invites};
+use skein_wire::{Code, audit::Event, limit};
 
-use super::{Caller, Fault, Rank, Tag, db, page};
+use super::{Body, Caller, Fault, Rank, Tag, audit, db, page};
 use crate::Edge;
 
 /// The routes of invites.
@@ -52,7 +52,7 @@ impl InviteRoutes {
         caller: Caller,
         edge: Data<&Arc<Edge>>,
         mesh_id: Path<String>,
-        new: Json<NewInvite>,
+        new: Body<NewInvite>,
     ) -> Result<Registered, Fault> {
         let expires_at = expiry(&new.expires_at)?;
         let mut token_hash = [0; 32];
@@ -61,12 +61,22 @@ impl InviteRoutes {
             Grant::Admin => Rank::Owner,
             Grant::Member => Rank::Admin,
         };
-        let db = db(&edge).await?;
+        let mut db = db(&edge).await?;
         let (mesh, _) = caller.enter(&db, &mesh_id, least).await?;
         let (new, name) = (&new.0, caller.name());
-        let invite = invites::register(&db, mesh.no, new, &token_hash, expires_at, name).await?;
+        let tx = db.transaction().await.map_err(Error::from)?;
+        let invite = invites::register(&tx, mesh.no, new, &token_hash, expires_at, name).await?;
         let known = || Fault::with(Code::Conflict, "this token was registered before");
-        Ok(Registered::Registered(Json(invite.ok_or_else(known)?)))
+        let invite = invite.ok_or_else(known)?;
+        let event = Event::InviteCreated {
+            invite_id: &invite.id,
+            role: Role::from(invite.role).as_str(),
+            uses: invite.uses,
+            expires_at: &invite.expires_at,
+        };
+        audit::note(&tx, &caller, &mesh, event).await?;
+        tx.commit().await.map_err(Error::from)?;
+        Ok(Registered::Registered(Json(invite)))
     }
 
     /// Lists the invites of a mesh, newest first. Admins may.
@@ -101,15 +111,20 @@ impl InviteRoutes {
         mesh_id: Path<String>,
         invite_id: Path<String>,
     ) -> Result<Ended, Fault> {
-        let db = db(&edge).await?;
+        let mut db = db(&edge).await?;
         let (mesh, rank) = caller.enter(&db, &mesh_id, Rank::Admin).await?;
+        let tx = db.transaction().await.map_err(Error::from)?;
         let is_done = match rank {
-            Rank::Admin => invites::revoke_plain(&db, mesh.no, &invite_id).await?,
-            _ => invites::revoke(&db, mesh.no, &invite_id).await?,
+            Rank::Admin => invites::revoke_plain(&tx, mesh.no, &invite_id).await?,
+            _ => invites::revoke(&tx, mesh.no, &invite_id).await?,
         };
         if is_done {
+            let event = Event::InviteRevoked { invite_id: &invite_id };
+            audit::note(&tx, &caller, &mesh, event).await?;
+            tx.commit().await.map_err(Error::from)?;
             return Ok(Ended::Ended);
         }
+        drop(tx);
         match invites::find(&db, mesh.no, &invite_id).await? {
             Some(_) => Err(Fault::with(Code::Forbidden, "this takes the owner or the operator")),
             None => Err(Fault::with(Code::NotFound, "the mesh has no such invite")),

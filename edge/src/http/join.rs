@@ -19,8 +19,12 @@ use skein_crypto::{
     invite::{Payload, token_hash},
 };
 use skein_openapi as openapi;
-use skein_sql::{GenericClient, invites, members, meshes};
-use skein_wire::limit;
+use skein_sql::{
+    GenericClient,
+    audit::{self, Actor},
+    invites, members, meshes,
+};
+use skein_wire::{audit::Event, limit};
 use tracing::info;
 
 use super::{
@@ -155,9 +159,13 @@ async fn join(edge: &Edge, request: &Request) -> Result<Joined, Refusal> {
     if !invites::take(&tx, mesh.no, &invite.id).await? {
         return Err(Refusal::Said("invite_exhausted"));
     }
-    let role = invite.role.into();
+    let role: Role = invite.role.into();
     match members::insert(&tx, mesh.no, &key, &request.display_name, role).await? {
         Some(member) => {
+            let actor = Actor::Member(member.mailbox, &member.display_name);
+            let (member_id, pubkey, role) = (&member.id, &member.pubkey, role.as_str());
+            let event = Event::MemberJoined { member_id, pubkey, role, invite_id: &invite.id };
+            audit::add(&tx, mesh.no, actor, event).await?;
             tx.commit().await?;
             info!(mesh = mesh.id, member = member.id, "a member joined");
             Ok(Joined { ok: true, member_id: member.id, already_member: None })

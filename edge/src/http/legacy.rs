@@ -57,6 +57,45 @@ impl<'a, T: Type> ApiExtractor<'a> for Sent<T> {
     }
 }
 
+/// What was sent where a `T` is expected, byte by byte.
+#[derive(Debug)]
+pub enum Raw<T> {
+    /// The body.
+    Bytes(Vec<u8>, PhantomData<T>),
+    /// It broke off.
+    Unreadable,
+    /// More than [`limit::HTTP_BODY_BYTES_MAX`].
+    TooLarge,
+}
+
+impl<'a, T: Type> ApiExtractor<'a> for Raw<T> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+
+    fn request_meta() -> Option<MetaRequest> {
+        let content = vec![MetaMediaType { content_type: JSON, schema: T::schema_ref() }];
+        Some(MetaRequest { description: None, content, required: true })
+    }
+
+    async fn from_request(
+        _: &'a Request,
+        body: &mut RequestBody,
+        _: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        Ok(match body.take()?.into_bytes_limit(limit::HTTP_BODY_BYTES_MAX).await {
+            Err(ReadBodyError::PayloadTooLarge) => Self::TooLarge,
+            Err(_) => Self::Unreadable,
+            Ok(bytes) => Self::Bytes(bytes.to_vec(), PhantomData),
+        })
+    }
+}
+
 /// An answer.
 #[derive(Debug)]
 pub struct Plain<T>(pub T);

@@ -13,10 +13,10 @@ use poem_openapi::{
     payload::Json,
 };
 use skein_openapi as openapi;
-use skein_sql::members;
-use skein_wire::{Code, limit};
+use skein_sql::{Error, members};
+use skein_wire::{Code, audit::Event, limit};
 
-use super::{Caller, Fault, Rank, Tag, db, page};
+use super::{Body, Caller, Fault, Rank, Tag, audit, db, page};
 use crate::Edge;
 
 /// The routes of members.
@@ -63,13 +63,18 @@ impl MemberRoutes {
         edge: Data<&Arc<Edge>>,
         mesh_id: Path<String>,
         member_id: Path<String>,
-        change: Json<RoleChange>,
+        change: Body<RoleChange>,
     ) -> Result<Json<Member>, Fault> {
-        let db = db(&edge).await?;
+        let mut db = db(&edge).await?;
         let (mesh, _) = caller.enter(&db, &mesh_id, Rank::Owner).await?;
-        if !members::set_role(&db, mesh.no, &member_id, change.role).await? {
-            refuse(members::find(&db, mesh.no, &member_id).await?)?;
+        let tx = db.transaction().await.map_err(Error::from)?;
+        if !members::set_role(&tx, mesh.no, &member_id, change.role).await? {
+            refuse(members::find(&tx, mesh.no, &member_id).await?)?;
         }
+        let role = Role::from(change.role).as_str();
+        let event = Event::RoleChanged { member_id: &member_id, role };
+        audit::note(&tx, &caller, &mesh, event).await?;
+        tx.commit().await.map_err(Error::from)?;
         let member = members::read(&db, mesh.no, &member_id).await?;
         member.map(Json).ok_or_else(no_such_member)
     }
@@ -88,12 +93,18 @@ impl MemberRoutes {
         mesh_id: Path<String>,
         member_id: Path<String>,
     ) -> Result<Revoked, Fault> {
-        let db = db(&edge).await?;
+        let mut db = db(&edge).await?;
         let (mesh, rank) = caller.enter(&db, &mesh_id, Rank::Admin).await?;
+        let tx = db.transaction().await.map_err(Error::from)?;
         let revoked = match rank {
-            Rank::Admin => members::revoke_plain(&db, mesh.no, &member_id).await?,
-            _ => members::revoke(&db, mesh.no, &member_id).await?,
+            Rank::Admin => members::revoke_plain(&tx, mesh.no, &member_id).await?,
+            _ => members::revoke(&tx, mesh.no, &member_id).await?,
         };
+        if revoked.is_some() {
+            let event = Event::MemberRevoked { member_id: &member_id };
+            audit::note(&tx, &caller, &mesh, event).await?;
+        }
+        tx.commit().await.map_err(Error::from)?;
         let mailbox = match revoked {
             Some(mailbox) => mailbox,
             // Asked again, perhaps since the sockets did not go: they are closed again.

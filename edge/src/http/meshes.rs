@@ -10,9 +10,9 @@ use poem::web::Data;
 use poem_openapi::{ApiResponse, OpenApi, param::Path, payload::Json};
 use skein_openapi as openapi;
 use skein_sql::{Error, members, meshes};
-use skein_wire::Code;
+use skein_wire::{Code, audit::Event};
 
-use super::{Caller, Fault, Rank, Tag, db};
+use super::{Body, Caller, Fault, Rank, Tag, audit, db};
 use crate::Edge;
 
 /// The routes of meshes.
@@ -35,7 +35,7 @@ impl Meshes {
         &self,
         caller: Caller,
         edge: Data<&Arc<Edge>>,
-        new: Json<NewMesh>,
+        new: Body<NewMesh>,
     ) -> Result<Created, Fault> {
         if caller != Caller::Operator {
             return Err(Fault::with(Code::Forbidden, "this takes the operator token"));
@@ -52,6 +52,8 @@ impl Meshes {
         let member = members::insert(&tx, mesh.no, key, &new.display_name, Role::Owner)
             .await?
             .expect("a mesh that was just made has no member");
+        let (slug, owner_pubkey) = (&new.slug, &new.owner_pubkey);
+        audit::note(&tx, &caller, &mesh, Event::MeshCreated { slug, owner_pubkey }).await?;
         tx.commit().await.map_err(Error::from)?;
 
         let counts = meshes::Counts { peers: 0, members: 1 };

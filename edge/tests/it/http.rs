@@ -226,16 +226,34 @@ fn every_route_of_ours_documents_its_refusals_in_our_body() {
                 continue;
             }
             n_routes += 1;
-            let two = json!([{"operator": []}, {"signature": []}]);
-            assert_eq!(route["security"], two, "{name}");
-            for status in ["400", "401", "403", "404", "500", "503"] {
+            let three = json!([{"operator": []}, {"apiKey": []}, {"signature": []}]);
+            assert_eq!(route["security"], three, "{name}");
+            for status in ["400", "401", "403", "404", "405", "409", "413", "429", "500", "503"] {
                 let body = &route["responses"][status]["content"];
                 let schema = &body["application/json; charset=utf-8"]["schema"]["$ref"];
                 assert_eq!(schema, "#/components/schemas/Error", "{name} {status}");
             }
         }
     }
-    assert_eq!(n_routes, 8);
+    assert_eq!(n_routes, 32);
+}
+
+#[test]
+fn every_body_of_ours_is_documented_to_take_no_other_fields() {
+    let document: Value = serde_json::from_str(&skein_edge::http::document()).unwrap();
+
+    let mut n_bodies = 0;
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, route) in methods.as_object().unwrap() {
+            let body = &route["requestBody"]["content"]["application/json; charset=utf-8"];
+            let Some(name) = body["schema"]["$ref"].as_str() else { continue };
+            let name = name.rsplit('/').next().unwrap();
+            let schema = &document["components"]["schemas"][name];
+            assert_eq!(schema["additionalProperties"], json!(false), "{method} {path}");
+            n_bodies += 1;
+        }
+    }
+    assert_eq!(n_bodies, 13);
 }
 
 #[tokio::test]

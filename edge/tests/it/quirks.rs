@@ -8,6 +8,7 @@
 mod delivery;
 mod identity;
 mod transport;
+mod work;
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -32,7 +33,13 @@ type Row = (u8, Mark, &'static str, &'static [&'static str], &'static str);
 
 /// Where each quirk is.
 const TABLE: &[Row] = &[
-    (1, K, "frames of at least 2 MiB", &["q01_frames_of_2_mib_pass_both_ways"], "peer files"),
+    (
+        1,
+        K,
+        "frames of at least 2 MiB",
+        &["q01_frames_of_2_mib_pass_both_ways", "q01_a_file_of_a_mebibyte_comes_back"],
+        "",
+    ),
     (2, K, "the path is `/ws`", &["q02_the_socket_is_at_ws_and_nowhere_else"], ""),
     (3, F, "no deadline for the hello", &["q03_who_says_no_hello_is_closed_after_ten_seconds"], ""),
     (
@@ -54,14 +61,33 @@ const TABLE: &[Row] = &[
             "q06_a_stray_error_is_never_sent_and_what_is_pending_gets_its_own_answer",
             "q06_a_failing_send_fails_itself_and_nothing_else",
             "q06_a_failure_of_ours_is_no_word_for_an_old_client",
+            "q06_claims_completions_and_forgetting_without_an_id_are_never_answered",
         ],
-        "state, memory, files, tasks, mesh SQL, vectors: each with its own messages",
+        "files, mesh SQL, vectors: each with its own messages",
     ),
     (7, F, "mesh SQL has no rows", &[], "mesh SQL"),
-    (8, F, "a webhook's name is taken for ever", &[], "webhooks"),
-    (9, KF, "reading a state key that is not there", &[], "state"),
+    (
+        8,
+        F,
+        "a webhook's name is taken for ever",
+        &["q08_a_name_that_is_taken_is_told_and_one_that_ended_is_free"],
+        "",
+    ),
+    (
+        9,
+        KF,
+        "reading a state key that is not there",
+        &["q09_a_key_that_is_not_there_is_answered_as_not_found"],
+        "",
+    ),
     (10, F, "a reminder to a key loses its subtype", &[], "schedules"),
-    (11, F, "the audit chain does not verify", &[], "audit"),
+    (
+        11,
+        F,
+        "the audit chain does not verify",
+        &["q11_the_chain_verifies_whoever_writes_and_is_computed_again_from_what_was_said"],
+        "",
+    ),
     (12, F, "vector ids, search and counts", &[], "vectors"),
     (
         13,
@@ -171,8 +197,13 @@ const TABLE: &[Row] = &[
         27,
         K,
         "whose name is shown",
-        &["q27_events_and_lists_have_the_sessions_name"],
-        "state, memory, contexts, tasks, streams: the enrolment's name",
+        &[
+            "q27_events_and_lists_have_the_sessions_name",
+            "q27_memories_and_tasks_have_the_enrolment_name",
+            "q27_data_has_its_publishers_enrolment_name_and_reaches_all_who_listen_but_him",
+            "q27_the_author_of_a_key_or_context_is_the_member_whatever_its_session_is_called",
+        ],
+        "",
     ),
     (
         28,
@@ -188,19 +219,49 @@ const TABLE: &[Row] = &[
         &["q29_a_silent_socket_is_closed_and_its_session_is_listed_when_it_is_back"],
         "",
     ),
-    (30, F, "a welcome on stdout", &[], "skein mcp, and every command with --json"),
-    (31, F, "`state get` and `state list` do not parse", &[], "state"),
+    (
+        30,
+        F,
+        "a welcome on stdout",
+        &[
+            "q30_standard_output_is_what_was_asked_for_and_nothing_else",
+            "q30_the_first_line_and_every_other_is_of_the_protocol",
+        ],
+        "",
+    ),
+    (
+        31,
+        F,
+        "`state get` and `state list` do not parse",
+        &["q31_a_key_is_set_read_listed_and_removed_by_commands"],
+        "",
+    ),
     (32, F, "`launch --join` crashes", &[], "launch"),
     (33, F, "the tools of schedules crash", &[], "schedules"),
-    (34, F, "webhooks look like failed decryption", &[], "webhooks"),
-    (35, F, "`meta` has values that are no strings", &[], "skein mcp"),
-    (36, F, "pushes before the host listens are not shown", &[], "skein mcp"),
+    (34, F, "webhooks look like failed decryption", &["q34_a_post_is_shown_by_an_old_client"], ""),
+    (
+        35,
+        F,
+        "`meta` has values that are no strings",
+        &["q35_meta_values_are_strings_that_end_no_attribute_and_keys_are_identifiers"],
+        "",
+    ),
+    (
+        36,
+        F,
+        "pushes before the host listens are not shown",
+        &["q36_what_arrives_before_the_host_listens_is_shown_when_it_does"],
+        "",
+    ),
     (
         37,
         K,
         "what a client does not do again after a reconnect",
-        &["q37_after_a_reconnect_groups_are_heard_without_being_joined_again"],
-        "streams, MCP registry, watches",
+        &[
+            "q37_after_a_reconnect_groups_are_heard_without_being_joined_again",
+            "q37_a_subscription_ends_with_its_socket_and_by_unsubscribing",
+        ],
+        "MCP registry, watches",
     ),
     (38, K, "`building` first", &[], "services"),
     (39, F, "forwarded calls have no handler", &[], "MCP registry"),
@@ -209,14 +270,30 @@ const TABLE: &[Row] = &[
         41,
         K,
         "success without confirmation",
-        &["q41_what_has_no_confirmation_is_done_all_the_same"],
-        "state, tasks, mesh SQL",
+        &[
+            "q41_what_has_no_confirmation_is_done_all_the_same",
+            "q41_a_key_that_is_set_without_confirmation_is_set",
+            "q41_a_task_is_claimed_and_completed_without_confirmation",
+        ],
+        "mesh SQL",
     ),
     (42, F, "sizes and names of shared files", &[], "files"),
-    (43, F, "the variable for the broker's URL has no effect", &[], "the CLI's configuration"),
+    (
+        43,
+        F,
+        "the variable for the broker's URL has no effect",
+        &["q43_the_edge_that_was_chosen_is_the_one_that_is_used"],
+        "",
+    ),
     (44, K, "vault replies go by `_reqId` only", &[], "vault"),
     (45, F, "the list of approved tools is not whole", &[], "install"),
-    (46, F, "state strings that look like JSON", &[], "state"),
+    (
+        46,
+        F,
+        "state strings that look like JSON",
+        &["q46_every_json_value_comes_back_as_it_was"],
+        "",
+    ),
 ];
 
 /// Quirks without a number that are shown here.
@@ -233,7 +310,10 @@ const UNNUMBERED: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// The names of all tests of this program.
+/// Whose tests show quirks: this one's, and the client's.
+const PROGRAMS: [&str; 2] = ["tests/it", "../cli/tests/it"];
+
+/// The names of all tests of a program.
 fn tests(folder: &Path, names: &mut BTreeSet<String>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -252,7 +332,9 @@ fn tests(folder: &Path, names: &mut BTreeSet<String>) {
 #[test]
 fn the_table_has_every_quirk_once_and_its_tests_are_there() {
     let mut known = BTreeSet::new();
-    tests(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it"), &mut known);
+    for program in PROGRAMS {
+        tests(&Path::new(env!("CARGO_MANIFEST_DIR")).join(program), &mut known);
+    }
 
     let numbers: Vec<u8> = TABLE.iter().map(|row| row.0).collect();
     assert_eq!(numbers, (1..=QUIRKS).collect::<Vec<u8>>());

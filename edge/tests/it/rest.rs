@@ -583,13 +583,7 @@ async fn without_an_operator_token_in_the_settings_nobody_is_the_operator() {
 async fn what_is_no_route_of_ours_is_answered_in_our_body() {
     let place = Place::new().await;
 
-    for (method, target) in [
-        ("GET", "/v1/nothing"),
-        ("PUT", "/v1/meshes"),
-        ("GET", "/v1/meshes"),
-        ("POST", "/docs"),
-        ("GET", "/v1/meshes/"),
-    ] {
+    for (method, target) in [("GET", "/v1/nothing"), ("POST", "/docs"), ("GET", "/v1/meshes/")] {
         let answer = ask(place.port(), As::Operator, method, target, "").await;
         assert_eq!(answer.refusal(), refusal(404, "not_found"), "{method} {target}");
         assert!(answer.json()["hint"].as_str().unwrap().contains("/docs"), "{method} {target}");

@@ -42,6 +42,7 @@ impl Answer {
 pub enum As<'a> {
     Nobody,
     Operator,
+    Bearer(&'a str),
     Key(&'a Secret),
 }
 
@@ -80,6 +81,7 @@ pub fn credentials(
     match who {
         As::Nobody => Vec::new(),
         As::Operator => vec![("Authorization", "Bearer operator".to_owned())],
+        As::Bearer(secret) => vec![("Authorization", format!("Bearer {secret}"))],
         As::Key(secret) => {
             let now = Timestamp::now().as_millisecond() - age_ms;
             request::sign(secret, method, target, body.as_bytes(), now).headers().into()

@@ -20,6 +20,7 @@ pub mod plain;
 pub mod proof;
 pub mod request;
 pub mod vault;
+pub mod webhook;
 
 use std::sync::Once;
 

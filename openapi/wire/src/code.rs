@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::state::Entry;
+
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident $code:literal $status:literal $message:literal,)+) => {
         /// Why something was refused, on the socket and over REST.
@@ -68,10 +70,48 @@ codes! {
     IdReused "id_reused" 409 "this id was used for another message; take a new one",
     /// The sender's presence was replaced or ended while the message waited; send it again.
     Superseded "superseded" 409 "the session moved while this was sent; send it again",
+    /// The webhook has no name, or a name, target or number that cannot be.
+    InvalidWebhook "invalid_webhook" 400 "name is required",
+    /// The mesh has a webhook of this name.
+    WebhookExists "webhook_exists" 409 "a webhook of this name exists in this mesh",
+    /// The mesh remembers as much as it may.
+    MemoryFull "memory_full" 429 "the mesh remembers as much as it may; forget something",
+    /// The task is claimed, done, waiting for others, or not there.
+    TaskNotClaimable "task_not_claimable" 409 "task is not open or does not exist",
+    /// The mesh has no such task.
+    TaskNotFound "task_not_found" 404 "task not found in this mesh",
+    /// The task is not held by the caller, or its lease has ended.
+    TaskNotHeld "task_not_held" 409 "you do not hold this task (any more)",
+    /// The mesh has as many tasks as it may, and none of them is done.
+    TasksFull "tasks_full" 429 "the mesh has as many tasks as it may; complete some",
+    /// The key of the state has another version than the change is for.
+    VersionMismatch "version_mismatch" 409 "the key has another version",
+    /// The mesh has as many keys as it may.
+    StateFull "state_full" 429 "the mesh has as many keys as it may; remove some",
+    /// The skill's name is another member's.
+    SkillTaken "skill_taken" 403 "the skill is another member's",
+    /// The mesh has as many skills as it may.
+    SkillsFull "skills_full" 429 "the mesh has as many skills as it may; remove some",
+    /// The peer that was asked is not attached.
+    PeerNotFound "peer_not_found" 404 "target peer not connected",
+    /// The peer that was asked went away before it answered, or its edge did.
+    PeerGone "peer_gone" 502 "the peer went away before it answered; ask again when it is back",
+    /// The peer that was asked did not answer in time.
+    Timeout "timeout" 504 "the peer did not answer in time",
+    /// Too many questions wait for their answers.
+    TooManyCalls "too_many_calls" 429 "too many questions wait for answers; wait for some of them",
+    /// There are as many of these as there may be.
+    Limit "limit" 409 "there are as many of these as there may be",
+    /// The audit log could not be read.
+    AuditQueryError "audit_query_error" 500 "the audit log could not be read; try again",
+    /// The audit log could not be verified.
+    AuditVerifyError "audit_verify_error" 500 "the audit log could not be verified; try again",
     /// The caller may not do this.
     Forbidden "forbidden" 403 "not allowed",
     /// The request's text has a wrong field.
     InvalidRequest "invalid_request" 400 "the request has a missing or wrong field",
+    /// The route is there, and takes other methods.
+    MethodNotAllowed "method_not_allowed" 405 "this route takes other methods",
     /// Somebody has that name already.
     Conflict "conflict" 409 "that name is taken",
     /// Too much, too fast.
@@ -101,6 +141,9 @@ pub struct Refusal {
     /// The failing send's `id`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
+    /// Extension, of `version_mismatch`: what the key holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current: Option<Box<Entry>>,
 }
 
 impl Refusal {
@@ -111,7 +154,7 @@ impl Refusal {
 
     /// The refusal of this code, worded for the case.
     pub fn with(code: Code, message: impl Into<String>) -> Self {
-        Self { code: code.as_str().into(), message: message.into(), id: None }
+        Self { code: code.as_str().into(), message: message.into(), id: None, current: None }
     }
 
     /// The same, naming the send that failed.

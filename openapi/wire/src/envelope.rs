@@ -5,7 +5,10 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{Code, escape, field, groups, limit, messaging, presence, profile, stats};
+use crate::{
+    Code, audit, contexts, escape, field, groups, limit, memory, mesh_info, messaging, peer_files,
+    presence, profile, skills, state, stats, streams, tasks, webhooks,
+};
 
 /// What every frame has: its `type`, and what its reply is matched by.
 #[derive(Debug, Default)]
@@ -95,6 +98,26 @@ pub enum Message {
     Groups(groups::Request),
     /// Counters that a peer reports.
     Stats(stats::Request),
+    /// Values under keys that a mesh shares.
+    State(state::Request),
+    /// What members share of their work.
+    Contexts(contexts::Request),
+    /// Instructions under names.
+    Skills(skills::Request),
+    /// Files of peers.
+    PeerFiles(peer_files::Request),
+    /// Streams.
+    Streams(streams::Request),
+    /// Texts that the mesh keeps.
+    Memory(memory::Request),
+    /// Pieces of work.
+    Tasks(tasks::Request),
+    /// The overview.
+    MeshInfo(mesh_info::Request),
+    /// Webhooks.
+    Webhooks(webhooks::Request),
+    /// The audit log.
+    Audit(audit::Request),
 }
 
 impl Message {
@@ -106,6 +129,16 @@ impl Message {
             profile::Request::TYPES,
             groups::Request::TYPES,
             stats::Request::TYPES,
+            state::Request::TYPES,
+            contexts::Request::TYPES,
+            skills::Request::TYPES,
+            peer_files::Request::TYPES,
+            streams::Request::TYPES,
+            memory::Request::TYPES,
+            tasks::Request::TYPES,
+            mesh_info::Request::TYPES,
+            webhooks::Request::TYPES,
+            audit::Request::TYPES,
         ]
         .into_iter()
         .flatten()
@@ -122,7 +155,17 @@ impl Message {
             .or_else(|| presence::Request::decode(kind, frame).map(|r| r.map(Self::Presence)))
             .or_else(|| profile::Request::decode(kind, frame).map(|r| r.map(Self::Profile)))
             .or_else(|| groups::Request::decode(kind, frame).map(|r| r.map(Self::Groups)))
-            .or_else(|| stats::Request::decode(kind, frame).map(|r| r.map(Self::Stats)));
+            .or_else(|| stats::Request::decode(kind, frame).map(|r| r.map(Self::Stats)))
+            .or_else(|| state::Request::decode(kind, frame).map(|r| r.map(Self::State)))
+            .or_else(|| contexts::Request::decode(kind, frame).map(|r| r.map(Self::Contexts)))
+            .or_else(|| skills::Request::decode(kind, frame).map(|r| r.map(Self::Skills)))
+            .or_else(|| peer_files::Request::decode(kind, frame).map(|r| r.map(Self::PeerFiles)))
+            .or_else(|| streams::Request::decode(kind, frame).map(|r| r.map(Self::Streams)))
+            .or_else(|| memory::Request::decode(kind, frame).map(|r| r.map(Self::Memory)))
+            .or_else(|| tasks::Request::decode(kind, frame).map(|r| r.map(Self::Tasks)))
+            .or_else(|| mesh_info::Request::decode(kind, frame).map(|r| r.map(Self::MeshInfo)))
+            .or_else(|| webhooks::Request::decode(kind, frame).map(|r| r.map(Self::Webhooks)))
+            .or_else(|| audit::Request::decode(kind, frame).map(|r| r.map(Self::Audit)));
         match decoded {
             Some(Ok(message)) => Ok(message),
             Some(Err(error)) => {
@@ -147,6 +190,16 @@ impl Message {
             Self::Profile(request) => request.kind(),
             Self::Groups(request) => request.kind(),
             Self::Stats(request) => request.kind(),
+            Self::State(request) => request.kind(),
+            Self::Contexts(request) => request.kind(),
+            Self::Skills(request) => request.kind(),
+            Self::PeerFiles(request) => request.kind(),
+            Self::Streams(request) => request.kind(),
+            Self::Memory(request) => request.kind(),
+            Self::Tasks(request) => request.kind(),
+            Self::MeshInfo(request) => request.kind(),
+            Self::Webhooks(request) => request.kind(),
+            Self::Audit(request) => request.kind(),
         }
     }
 }

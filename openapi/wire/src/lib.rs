@@ -8,23 +8,34 @@
 //! The contract is that of the reference implementation, version 0.8.9; what is ours beyond it is
 //! marked "extension" and is left out towards peers that did not ask for it.
 
+pub mod audit;
 mod call;
 mod code;
+pub mod contexts;
 mod envelope;
 mod escape;
 mod field;
 pub mod groups;
 pub mod hello;
 pub mod limit;
+pub mod memory;
+pub mod mesh_info;
 pub mod messaging;
+pub mod peer_files;
 pub mod presence;
 pub mod profile;
 pub mod push;
+pub mod skills;
+pub mod state;
 pub mod stats;
+pub mod streams;
+pub mod tasks;
+pub mod webhooks;
 
 pub use call::Call;
 pub use code::{Code, Refusal};
 pub use envelope::{DecodeError, Envelope, Message, encode};
+pub use escape::has_unstorable;
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 

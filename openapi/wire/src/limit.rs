@@ -91,6 +91,34 @@ pub const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 /// A NOTIFY payload; PostgreSQL refuses 8000 bytes and more.
 pub const NOTIFY_BYTES_MAX: usize = 7900;
 
+/// Questions of one session to others that wait for their answers, as for files of peers.
+pub const RELAY_CALLS_PER_SESSION_MAX: usize = 64;
+/// The same of all sessions of one edge.
+pub const RELAY_CALLS_MAX: usize = 4096;
+/// Questions to one session that wait for its answers.
+pub const RELAY_ASKED_PER_SESSION_MAX: usize = 256;
+/// Bytes on their way from one edge to others; and as many again of answers whose sockets read
+/// slowly.
+pub const RELAY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// A frame between edges that nobody took out of its table is deleted after this.
+pub const RELAY_FRAME_AGE_MAX: Duration = Duration::from_secs(60);
+/// Streams, and other topics, that one session follows.
+pub const TOPICS_PER_SESSION_MAX: usize = 64;
+/// How long a peer may take to answer for a file: the reference's client waits 15 s.
+pub const PEER_FILE_PATIENCE: Duration = Duration::from_secs(14);
+/// The largest file that is read for a peer.
+pub const PEER_FILE_BYTES_MAX: usize = 1024 * 1024;
+/// Entries of one listing for a peer.
+pub const PEER_DIR_ENTRIES_MAX: usize = 500;
+/// How deep a listing for a peer goes below its folder.
+pub const PEER_DIR_DEPTH_MAX: usize = 2;
+/// The path, or the pattern, that a peer is asked for.
+pub const PATH_BYTES_MAX: usize = 4096;
+/// A stream's name.
+pub const STREAM_NAME_BYTES_MAX: usize = 128;
+/// Streams of one mesh.
+pub const STREAMS_MAX: i64 = 1000;
+
 /// WebSocket pings from the edge.
 pub const PING_INTERVAL: Duration = Duration::from_secs(30);
 /// A socket that has not answered for this long is closed.
@@ -135,10 +163,103 @@ pub const INVITE_DAYS_MAX: i64 = 366;
 pub const HOOK_RATES_MAX: usize = 10_000;
 /// Requests to `/hook/set-status` a minute, for one pid and cwd.
 pub const HOOKS_PER_MINUTE: u32 = 30;
+/// A webhook's name.
+pub const WEBHOOK_NAME_BYTES_MAX: usize = 128;
+/// Webhooks of one mesh.
+pub const WEBHOOKS_MAX: usize = 100;
+/// Posts to one webhook a minute, on each edge; beyond, 429.
+pub const WEBHOOK_POSTS_PER_MINUTE: u32 = 120;
+/// A signed post's timestamp may differ from our clock by this much.
+pub const WEBHOOK_SKEW: Duration = Duration::from_secs(300);
+/// How long the id of a signed post is remembered, and refused again: longer than its senders try,
+/// and than twice the skew.
+pub const WEBHOOK_MEMORY: Duration = Duration::from_secs(24 * 3600);
+/// Requests of one API key a minute, on each edge, unless the deployment sets another; beyond, 429.
+pub const API_KEY_REQUESTS_PER_MINUTE: u32 = 6000;
 /// How long a hook that found no presence waits for one.
 pub const HOOK_PENDING: Duration = Duration::from_secs(10);
 /// Sockets on one edge, said hello or not.
 pub const SOCKETS_MAX: usize = 50_000;
+
+/// What the entries of an answer that lists may come to; the rest of the frame is their form.
+pub const LIST_BYTES_MAX: usize = 3 * 1024 * 1024;
+/// A key of the state.
+pub const STATE_KEY_BYTES_MAX: usize = 256;
+/// What a key holds, as JSON.
+pub const STATE_VALUE_BYTES_MAX: usize = 256 * 1024;
+/// How deep a value is nested: parsers stop at 128, and a value stands inside a frame.
+pub const STATE_DEPTH_MAX: usize = 100;
+/// Keys of one mesh.
+pub const STATE_KEYS_MAX: i64 = 10_000;
+/// The longest time that a key may be set for.
+pub const STATE_TTL_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
+/// A removed key is remembered for this long, so that every node hears of it.
+pub const STATE_REMOVED_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Keys whose change a socket without room was not told; past it the socket is closed (1013).
+pub const STATES_BEHIND_MAX: usize = 1000;
+/// A context's summary.
+pub const CONTEXT_SUMMARY_BYTES_MAX: usize = 16 * 1024;
+/// Files, or findings, of one context.
+pub const CONTEXT_ITEMS_MAX: usize = 256;
+/// Files, or findings, of one context, together.
+pub const CONTEXT_ITEMS_BYTES_MAX: usize = 64 * 1024;
+/// Contexts that one search finds, as in the reference.
+pub const CONTEXTS_FOUND_MAX: i64 = 20;
+/// Contexts in one list.
+pub const CONTEXTS_LISTED_MAX: i64 = 1000;
+/// A skill's name.
+pub const SKILL_NAME_BYTES_MAX: usize = 128;
+/// What a skill is for.
+pub const SKILL_DESCRIPTION_BYTES_MAX: usize = 4096;
+/// A skill's instructions.
+pub const SKILL_INSTRUCTIONS_BYTES_MAX: usize = 256 * 1024;
+/// Skills of one mesh.
+pub const SKILLS_MAX: i64 = 500;
+/// Tags of one thing.
+pub const TAGS_MAX: usize = 32;
+/// A tag.
+pub const TAG_BYTES_MAX: usize = 64;
+/// A memory's text: twenty of them fit a frame, whatever they are made of.
+pub const MEMORY_BYTES_MAX: usize = 16 * 1024;
+/// Memories of one mesh that are not forgotten.
+pub const MEMORIES_MAX: i64 = 200_000;
+/// What memories are looked for by.
+pub const RECALL_QUERY_BYTES_MAX: usize = 1024;
+/// Memories in one answer.
+pub const RECALL_MAX: i64 = 20;
+/// A task's title: a hundred of them fit a frame, with all that belongs to them.
+pub const TASK_TITLE_BYTES_MAX: usize = 1024;
+/// Whom a task is for: a name, a key or `@group`.
+pub const TASK_ASSIGNEE_BYTES_MAX: usize = 4 * DISPLAY_NAME_CHARS_MAX;
+/// A task's priority, which may be any word.
+pub const TASK_PRIORITY_BYTES_MAX: usize = 64;
+/// What came of a task.
+pub const TASK_RESULT_BYTES_MAX: usize = 64 * 1024;
+/// Tasks that one task may wait for.
+pub const TASK_DEPENDENCIES_MAX: usize = 32;
+/// Tasks of one mesh. Beyond, the oldest that is done goes for a new one.
+pub const TASKS_MAX: i64 = 100_000;
+/// Tasks in one answer.
+pub const TASKS_LISTED_MAX: i64 = 100;
+/// The longest lease of a task.
+pub const LEASE_MAX: Duration = Duration::from_secs(24 * 3600);
+/// How often leases that have ended are looked for.
+pub const LEASE_LOOK: Duration = Duration::from_secs(2);
+
+/// Entries of the audit log in one answer.
+pub const AUDIT_PAGE_MAX: usize = 1000;
+/// And their payloads, unless one alone is larger.
+pub const AUDIT_PAGE_BYTES_MAX: usize = 1024 * 1024;
+/// A value of the state that stands in the audit log; of a larger one its hash does.
+pub const AUDIT_VALUE_BYTES_MAX: usize = 1024;
+/// Groups of a session in the audit log, as JSON; the others are counted.
+pub const AUDIT_GROUPS_BYTES_MAX: usize = 4096;
+/// How long one answer computes hashes of the audit log again; it says where to go on.
+pub const AUDIT_VERIFY_TIME: Duration = Duration::from_secs(2);
+/// How often workers look for what is to be audited.
+pub const AUDIT_LOOK: Duration = Duration::from_secs(5);
+/// Messages are looked for at most this often, however often the log is read.
+pub const AUDIT_PAUSE: Duration = Duration::from_secs(1);
 
 /// Sends a client keeps while it is not connected; the next is refused.
 pub const OUTBOUND_MAX: usize = 100;

@@ -50,6 +50,9 @@ pub struct Ack {
     /// Extension: how many of them were attached when it was stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub online: Option<u64>,
+    /// Extension, of a change of state: the version that it made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
 }
 
 impl Ack {
@@ -61,6 +64,7 @@ impl Ack {
             queued: false,
             recipients: None,
             online: None,
+            version: None,
         }
     }
 }

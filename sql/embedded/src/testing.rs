@@ -170,6 +170,12 @@ impl Shared {
     }
 }
 
+/// The cache folder, existing: tests keep there what else they fetch.
+pub fn cache() -> PathBuf {
+    let opened = Account::current().and_then(|account| Cache::open(&account));
+    opened.unwrap_or_else(|error| fail(&error)).join("")
+}
+
 /// The server, started if need be.
 async fn shared() -> Shared {
     let found = blocking(|| {

@@ -27,13 +27,20 @@ statements! {
                and not exists (select from presence p where p.session = s.mailbox)
              order by s.depart_at
              limit $3
-               for no key update skip locked)
-        update session s
-           set announced = 'gone', depart_at = null
-          from due, mesh m
-         where s.mailbox = due.mailbox and s.attach_no = due.attach_no and m.no = s.mesh
-        returning s.mailbox, s.attach_no, s.key, s.display_name, s.mesh, m.id as mesh_id,
-                  now() as at";
+               for no key update skip locked),
+        gone as (
+            update session s
+               set announced = 'gone', depart_at = null
+              from due, mesh m, member w
+             where s.mailbox = due.mailbox and s.attach_no = due.attach_no and m.no = s.mesh
+               and w.mailbox = s.member
+            returning s.mailbox, s.attach_no, s.key, s.display_name, s.mesh, m.id as mesh_id,
+                      w.id as member_id),
+        audited as (
+            insert into audit_intake (mesh, event_type, actor_id, actor, payload)
+            select mesh, 'peer_left', member_id, display_name, '{}' from gone)
+        select mailbox, attach_no, key, display_name, mesh, mesh_id, now() as at
+          from gone";
 
     // A deadline that a newer attachment has overtaken.
     OVERTAKEN = "

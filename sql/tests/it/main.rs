@@ -2,15 +2,23 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper of tests may panic as they do")]
 
+mod api_keys;
+mod audit;
 mod catalogue;
 mod direct;
 mod duties;
 mod fence;
 mod invites;
 mod members;
+mod memory;
 mod meshes;
 mod nonces;
 mod partitions;
 mod place;
+mod relay;
+mod skills;
+mod state;
 mod statements;
+mod streams;
 mod sweep;
+mod webhooks;

@@ -197,7 +197,11 @@ impl Raw {
         frames
     }
 
-    async fn find(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    /// The next frame that `wanted` takes; the others are kept for later.
+    ///
+    /// # Panics
+    /// When none comes, naming `what` was waited for.
+    pub async fn find(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         if let Some(at) = self.kept.iter().position(&wanted) {
             return self.kept.remove(at);
         }

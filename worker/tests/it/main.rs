@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper of tests may panic as they do")]
 
+mod audit;
 mod death;
 mod duties;
+mod leases;
 mod outage;
 mod place;
 mod process;
+mod state;

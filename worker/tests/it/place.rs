@@ -20,7 +20,7 @@ pub const QUICK: Timing = Timing {
     look: Duration::from_millis(100),
 };
 
-/// How many buckets each worker holds, in the order of their nodes.
+/// How many buckets of the sweep each worker holds, in the order of their nodes.
 const HELD: &str = "
     select seat.objid::bigint - 64 as node,
            count(bucket.objid) as n
@@ -29,6 +29,7 @@ const HELD: &str = "
              on bucket.locktype = 'advisory' and bucket.pid = seat.pid
             and bucket.classid = seat.classid and bucket.objid < 64
      where seat.locktype = 'advisory' and seat.objsubid = 2 and seat.objid >= 64
+       and seat.classid::bigint = x'736b0001'::bigint
        and seat.database = (select oid from pg_database where datname = current_database())
      group by seat.objid
      order by seat.objid";

@@ -9,6 +9,8 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::{Command, Driver, Left};
+use crate::client::asked::Question;
+use crate::client::behind::STATE_CHANGE;
 use crate::client::outbox::Refused;
 use crate::client::socket::{self, Frame, Socket};
 use crate::client::{Closed, Incoming, RequestError};
@@ -25,7 +27,8 @@ impl Driver {
         loop {
             self.settle(socket);
             self.fill(socket);
-            let is_gated = !self.unsettled.is_empty();
+            self.catch_up();
+            let is_gated = !self.unsettled.is_empty() || !self.behind.is_empty();
             tokio::select! {
                 frame = socket.next() => {
                     heard = Instant::now();
@@ -34,7 +37,7 @@ impl Driver {
                     }
                 }
                 command = self.commands.recv() => {
-                    if let Some(left) = self.orders(command) {
+                    if let Some(left) = self.orders(command, socket) {
                         return left;
                     }
                 }
@@ -93,7 +96,16 @@ impl Driver {
             }
             return None;
         }
-        if let Some(reply) = head.req_id.as_ref().and_then(|req_id| self.asked.remove(req_id)) {
+        if !self.config.answers
+            && let Some(question) = Question::read(&head.kind, text)
+        {
+            // Nobody here would: whoever asked is told at once.
+            self.says.push(question.answer(None).frame);
+            return None;
+        }
+        let is_question = is_question(&head.kind);
+        let answers = head.req_id.as_ref().filter(|_| !is_question);
+        if let Some(reply) = answers.and_then(|req_id| self.asked.remove(req_id)) {
             let _ = reply.send(answer(&head.kind, text));
             return None;
         }
@@ -105,12 +117,26 @@ impl Driver {
                 None
             }
             "error" => self.error(text),
-            // Events are best effort; a consumer that is behind goes without.
-            _ if head.req_id.is_none() && !self.backlog.is_full() => {
+            // Also while an earlier change of the key may be held.
+            STATE_CHANGE if self.backlog.is_full() || !self.behind.is_empty() => {
+                self.behind.hold(text);
+                None
+            }
+            // Events are best effort; a consumer that is behind goes without. A `_reqId` that
+            // nobody waits for is of a late answer.
+            _ if (head.req_id.is_none() || is_question) && !self.backlog.is_full() => {
                 self.deliver(Incoming::Frame { kind: head.kind.clone(), text: text.to_owned() });
                 None
             }
             _ => None,
+        }
+    }
+
+    /// Tells the consumer of changes that were held, as far as it has room.
+    fn catch_up(&mut self) {
+        while !self.backlog.is_full() {
+            let Some(text) = self.behind.next() else { return };
+            self.deliver(Incoming::Frame { kind: STATE_CHANGE.to_owned(), text });
         }
     }
 
@@ -133,12 +159,15 @@ impl Driver {
     }
 
     /// Handles a command and those that wait behind it.
-    fn orders(&mut self, first: Option<Command>) -> Option<Left> {
+    fn orders(&mut self, first: Option<Command>, socket: &mut Socket) -> Option<Left> {
         let mut command = first;
         for taken in 1..=TURN_MAX {
             match command {
                 Some(Command::Send(entry)) => self.outbox.push(entry),
                 Some(Command::Ask(ask)) => self.unasked.push(ask),
+                Some(Command::Say(frame)) => socket.queue(frame.into()),
+                Some(Command::Follow(stream)) => drop(self.follows.insert(stream)),
+                Some(Command::Unfollow(stream)) => drop(self.follows.remove(&stream)),
                 Some(Command::Move(edge)) => {
                     self.edges.choose(&edge);
                     return Some(Left::Moved);
@@ -160,6 +189,9 @@ impl Driver {
 
     /// Gives the socket what it has room for.
     fn fill(&mut self, socket: &mut Socket) {
+        for frame in self.says.drain(..) {
+            socket.queue(frame.into());
+        }
         for ask in self.unasked.drain(..) {
             socket.queue(ask.frame.into());
             self.asked.insert(ask.req_id, ask.reply);
@@ -183,6 +215,11 @@ impl Driver {
             socket.queue(encode(&Received { message_ids: ids.to_vec() }, None).into());
         }
     }
+}
+
+/// Whether a frame is the question of another peer, whose `_reqId` it carries.
+fn is_question(kind: &str) -> bool {
+    kind.ends_with("_forward") && !kind.ends_with("_response_forward")
 }
 
 /// The reply to a request.

@@ -100,6 +100,27 @@ impl Shown {
         Ok(all)
     }
 
+    /// The last `most` of those `wanted` that are kept, shown or not, oldest first. Older segments
+    /// are not read when newer ones have enough.
+    pub fn last(&self, most: usize, wanted: impl Fn(&Message) -> bool) -> io::Result<Vec<Message>> {
+        let mut newest_first = Vec::new();
+        for segment in log::segments(&self.dir)?.into_iter().rev() {
+            let read = log::read(&self.dir, Place { segment, offset: 0 })?.messages.into_iter();
+            let wanted = read.rev().map(|(_, message)| message).filter(&wanted);
+            newest_first.extend(wanted.take(most - newest_first.len()));
+            if newest_first.len() == most {
+                break;
+            }
+        }
+        newest_first.reverse();
+        Ok(newest_first)
+    }
+
+    /// The inbox's folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     fn rest_locked(
         &mut self,
         show: &mut impl FnMut(&Message) -> io::Result<()>,

@@ -52,6 +52,8 @@ pub enum What {
     Fanout(Fanout),
     /// Every peer of a ring sends to its neighbours, as fast as its window allows.
     Burst(Burst),
+    /// Keys that some peers set and all others hear of, across the edges.
+    State(State),
     /// Sockets that say nothing: memory of each, and CPU.
     Idle(Idle),
     /// Sockets that attach; with --reconnect, that lose their edge and come back.
@@ -125,6 +127,30 @@ pub struct Burst {
     /// Bytes of a message, before it is sealed.
     #[arg(long, value_name = "BYTES", default_value_t = 250, value_parser = bytes())]
     pub size: u64,
+}
+
+/// Changes of state.
+#[derive(Debug, Clone, Serialize, clap::Args)]
+#[serde(rename_all = "camelCase")]
+pub struct State {
+    /// Peers of the mesh.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = count(900))]
+    pub peers: u64,
+    /// Peers that set keys, each its own.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = count(900))]
+    pub writers: u64,
+    /// Changes of all together in a second.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = count(100_000))]
+    pub rate: u64,
+    /// Bytes of filling in each value.
+    #[arg(long, value_name = "BYTES", default_value_t = 200, value_parser = count(200_000))]
+    pub size: u64,
+    /// How long it is measured.
+    #[arg(long, value_name = "S", default_value_t = 10)]
+    pub seconds: u64,
+    /// How long it runs before that.
+    #[arg(long, value_name = "S", default_value_t = 3)]
+    pub warm_up: u64,
 }
 
 /// Idle sockets.
@@ -202,6 +228,7 @@ impl What {
             Self::Direct(_) => "direct",
             Self::Fanout(_) => "fanout",
             Self::Burst(_) => "burst",
+            Self::State(_) => "state",
             Self::Idle(_) => "idle",
             Self::Hello(run) if run.reconnect => "reconnect",
             Self::Hello(_) => "hello",
@@ -214,6 +241,7 @@ impl What {
             Self::Direct(run) => serde_json::to_value(run),
             Self::Fanout(run) => serde_json::to_value(run),
             Self::Burst(run) => serde_json::to_value(run),
+            Self::State(run) => serde_json::to_value(run),
             Self::Idle(run) => serde_json::to_value(run),
             Self::Hello(run) => serde_json::to_value(run),
         };

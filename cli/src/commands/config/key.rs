@@ -45,7 +45,10 @@ impl Key {
                 "what others call you in meshes joined from now on; with --mesh, in that one"
             }
             Self::Mesh => "the mesh that is meant when several are joined and --mesh names none",
-            Self::Edges => "the socket URLs of a mesh, in the order in which they are tried",
+            Self::Edges => {
+                "the socket URLs of a mesh, in the order in which they are tried; unset, what the \
+                 mesh says of them is taken over"
+            }
             Self::MessageMode => "what `skein mcp` tells its host of messages: push, inbox or off",
         }
     }
@@ -79,7 +82,10 @@ pub fn set(context: &Context, key: Key, value: &str) -> Result<()> {
         Key::Edges => {
             let edges = edges(value)?;
             let mesh_id = context.membership()?.mesh_id;
-            context.home.change(&mesh_id, |one| one.edges = edges)?;
+            context.home.change(&mesh_id, |one| {
+                one.edges = edges;
+                one.edges_chosen = true;
+            })?;
         }
         Key::MessageMode => {
             of_home(context, key)?;
@@ -121,9 +127,10 @@ pub fn unset(context: &Context, key: Key) -> Result<()> {
             of_home(context, key)?;
             context.home.change_settings(|settings| settings.message_mode = None)?;
         }
+        // They stay, as a mesh without an edge cannot be reached, and are learned from here on.
         Key::Edges => {
-            let words = "a mesh without an edge cannot be reached; set others instead";
-            return Err(Error::Usage(words.into()));
+            let mesh_id = context.membership()?.mesh_id;
+            context.home.change(&mesh_id, |one| one.edges_chosen = false)?;
         }
     }
     Ok(())

@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use serde::Serialize;
+use skein_crypto::Public;
 use skein_wire::presence::ListPeers;
 
 use crate::Result;
@@ -9,6 +11,24 @@ use crate::client::Client;
 use crate::client::message::{Event, Kind, Message};
 use crate::home::Names;
 use crate::output::{Output, harmless, short};
+
+/// A message, and whose it is.
+#[derive(Serialize)]
+pub struct Mail {
+    /// The message.
+    #[serde(flatten)]
+    pub message: Message,
+    /// The key of the agent's session that it was sent to; absent for the person's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Public>,
+}
+
+impl Mail {
+    /// A message of the person's.
+    pub fn of_person(message: Message) -> Self {
+        Self { message, agent: None }
+    }
+}
 
 /// Writes messages, for people or for programs.
 pub struct Printer {
@@ -40,28 +60,31 @@ impl Printer {
     }
 
     /// One message; `number` is its place in the list.
-    pub fn message(&self, message: &Message, number: usize) -> io::Result<()> {
+    pub fn message(&self, mail: &Mail, number: usize) -> io::Result<()> {
         let mut out = io::stdout().lock();
         if self.out.json {
             if self.is_list && number > 0 {
                 write!(out, ",")?;
             }
-            serde_json::to_writer(&mut out, message)?;
+            serde_json::to_writer(&mut out, mail)?;
             if !self.is_list {
                 writeln!(out)?;
             }
         } else {
-            self.words(&mut out, message)?;
+            self.words(&mut out, mail)?;
         }
         // An error here must be known while the message can still count as not shown.
         out.flush()
     }
 
-    fn words(&self, out: &mut dyn Write, message: &Message) -> io::Result<()> {
+    fn words(&self, out: &mut dyn Write, Mail { message, agent }: &Mail) -> io::Result<()> {
         let key = message.sender_pubkey.as_str();
         let name = self.names.get(key).unwrap_or_else(|| short(key));
         let to = match (message.kind, &message.target) {
-            (Kind::Direct, _) => String::new(),
+            (Kind::Direct, _) => match agent {
+                Some(key) => format!(" to an agent of yours ({})", short(&key.hex())),
+                None => String::new(),
+            },
             (Kind::Multicast, Some(target)) => format!(" to {target}"),
             (Kind::Multicast, None) => " to several".into(),
         };

@@ -12,7 +12,7 @@ use crate::Result;
 use crate::client::inbox::Shown;
 use crate::commands::{Context, attach};
 use crate::home::{Lifetime, Membership};
-use crate::probe::health;
+use crate::probe::health::{self, Answer};
 
 /// What there is to see of a mesh. What could not be asked is `null`.
 #[derive(Debug, Serialize)]
@@ -56,6 +56,9 @@ pub struct Glance {
 pub struct Edge {
     /// Its socket URL.
     pub url: String,
+    /// Whether anything answers there.
+    #[serde(skip)]
+    pub answers: bool,
     /// Its version.
     pub version: Option<String>,
     /// Whether its database answers: `up` or `down`.
@@ -85,14 +88,16 @@ pub async fn at(context: &Context, membership: &Membership) -> Result<Glance> {
         summary: membership.summary.clone(),
         groups: membership.groups.clone(),
     };
-    let (well, ill): (Vec<&Edge>, _) = glance.edges.iter().partition(|one| one.problem.is_none());
-    if well.is_empty() {
-        glance.problem = ill.first().and_then(|edge: &&Edge| edge.problem.clone());
+    // Those that do not answer need not be waited for. One that is unwell is asked all the same,
+    // after the others: only the hello says whether it takes us.
+    let mut answering: Vec<&Edge> = glance.edges.iter().filter(|edge| edge.answers).collect();
+    answering.sort_by_key(|edge| edge.problem.is_some());
+    if answering.is_empty() {
+        glance.problem = glance.edges.first().and_then(|edge| edge.problem.clone());
         return Ok(glance);
     }
-    // Those that do not answer need not be waited for.
     let mut reachable = membership.clone();
-    reachable.edges = well.into_iter().map(|edge| edge.url.clone()).collect();
+    reachable.edges = answering.into_iter().map(|edge| edge.url.clone()).collect();
     connect(context, membership, &reachable, &mut glance).await?;
     Ok(glance)
 }
@@ -131,31 +136,39 @@ async fn connect(
 /// Remembers edges that the mesh named, and forgets none that did not answer just now.
 fn learn(context: &Context, membership: &Membership, named: &[String]) -> Result<()> {
     let new: Vec<_> = named.iter().filter(|edge| !membership.edges.contains(edge)).collect();
-    if new.is_empty() {
+    if new.is_empty() || membership.edges_chosen {
         return Ok(());
     }
     context.home.change(&membership.mesh_id, |membership| {
-        membership.edges.extend(new.into_iter().cloned());
+        let known = membership.edges.iter().chain(new).cloned().collect();
+        membership.learn(known);
     })?;
     Ok(())
 }
 
 async fn edge(url: &str) -> Edge {
     let since = Instant::now();
-    let asked = health::ask(url).await;
+    let answer = health::answer(url).await;
     let took = since.elapsed().as_secs_f64() * 1000.0;
     let url = url.to_owned();
-    match asked {
-        Ok(said) => Edge {
+    let answers = !matches!(answer, Answer::None(_));
+    match answer {
+        Answer::Said(said) => Edge {
             url,
+            answers,
             problem: (said.health.db != "up")
                 .then(|| format!("{}, database {}", said.health.status, said.health.db)),
             version: Some(said.health.version),
             database: Some(said.health.db),
             took_ms: Some((took * 10.0).round() / 10.0),
         },
-        Err(fault) => {
-            Edge { url, version: None, database: None, took_ms: None, problem: Some(fault.what) }
-        }
+        Answer::Other(fault) | Answer::None(fault) => Edge {
+            url,
+            answers,
+            version: None,
+            database: None,
+            took_ms: None,
+            problem: Some(fault.what),
+        },
     }
 }

@@ -3,18 +3,22 @@
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-use skein_wire::Call;
+use serde::de::DeserializeOwned;
 use skein_wire::presence::{ListPeers, Peer};
+use skein_wire::{Call, Refusal};
 
 use super::Mesh;
-use crate::client::{Client, RequestError, State};
+use crate::client::{Client, REQUEST_DEADLINE, RequestError};
 use crate::home::Membership;
+use crate::mcp::fence;
 use crate::mcp::wishes::Wishes;
 
 /// How long a tool waits for a connection that is on its way.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a list of names is believed.
 const NAMES_AGE_MAX: Duration = Duration::from_secs(30);
+/// What the text of a tool ends with when a server of the old kind was told something.
+const UNCONFIRMED: &str = " (said; this server does not confirm it)";
 
 impl Mesh {
     /// The session, attached; or why it is not. A connection that was lost, or begun, a moment ago
@@ -27,10 +31,55 @@ impl Mesh {
         Ok(seat.client.clone())
     }
 
+    /// Asks something of the server, and reads the reply; or why there is none, in words.
+    pub async fn ask<C: Call>(&self, call: &C) -> Result<C::Reply, String>
+    where
+        C::Reply: DeserializeOwned,
+    {
+        self.ask_within(call, REQUEST_DEADLINE).await
+    }
+
+    /// The same with a patience of the caller's own: some questions go on to another peer.
+    pub async fn ask_within<C: Call>(
+        &self,
+        call: &C,
+        patience: Duration,
+    ) -> Result<C::Reply, String>
+    where
+        C::Reply: DeserializeOwned,
+    {
+        self.client().await?.request_within(call, patience).await.map_err(words)
+    }
+
+    /// Has the server do something, and reads the reply. Without one, it may have been done.
+    pub async fn act<C: Call>(&self, call: &C) -> Result<C::Reply, String>
+    where
+        C::Reply: DeserializeOwned,
+    {
+        self.client().await?.request(call).await.map_err(done_perhaps)
+    }
+
+    /// Says something that the contract does not answer. What comes back is what a tool's text ends
+    /// with: nothing where the server confirmed it, and that it did not where it is of the old
+    /// kind.
+    pub async fn tell<C: Call>(&self, call: &C) -> Result<&'static str, String> {
+        match self.client().await?.tell(call).await {
+            Ok(()) => Ok(""),
+            Err(RequestError::TimedOut(_)) if !self.is_confirming() => Ok(UNCONFIRMED),
+            Err(error) => Err(done_perhaps(error)),
+        }
+    }
+
+    /// Listens to a stream from now on, whatever becomes of the connection or the session.
+    pub async fn listen(&self, stream: &str) -> Result<(), String> {
+        self.client().await?.subscribe(stream).await.map_err(words)?;
+        self.wishes.lock().await.streams.insert(stream.to_owned());
+        Ok(())
+    }
+
     /// Who is here. Their names are remembered.
     pub async fn peers(&self) -> Result<Vec<Peer>, String> {
-        let client = self.client().await?;
-        let peers = client.request(&ListPeers {}).await.map_err(|error| error.to_string())?.peers;
+        let peers = self.ask(&ListPeers {}).await?.peers;
         let mut names = self.names.lock().await;
         names.0.learn(peers.iter().map(|peer| (peer.pubkey.clone(), peer.display_name.clone())));
         names.1 = Some(Instant::now());
@@ -49,9 +98,7 @@ impl Mesh {
         if let Some(name) = key.strip_prefix("webhook:") {
             return name.to_owned();
         }
-        let is_connected =
-            self.seat().is_ok_and(|seat| matches!(seat.client.state(), State::Connected(_)));
-        if !is_fresh && is_connected && self.peers().await.is_ok() {
+        if !is_fresh && self.is_connected() && self.peers().await.is_ok() {
             let names = self.names.lock().await;
             if let Some(name) = names.0.get(key) {
                 return name.to_owned();
@@ -71,28 +118,48 @@ impl Mesh {
     }
 
     /// Wants something, and says so. What a server refuses is not wanted any more; what cannot be
-    /// said now is said after the next attachment.
+    /// said now is said after the next attachment. Returns what [`Mesh::tell`] does.
     pub async fn wish<C: Call>(
         &self,
         tell: &C,
         want: impl FnOnce(&mut Wishes),
-    ) -> Result<(), String> {
+    ) -> Result<&'static str, String> {
         let mut wishes = self.wishes.lock().await;
-        let problem = match self.client().await {
-            Err(problem) => Some(problem),
+        let said = match self.client().await {
+            Err(problem) => Err(format!("{problem}; it is said as soon as there is a connection")),
             Ok(client) => match client.tell(tell).await {
-                // A server of the old kind answers nothing, and has taken it.
-                Ok(()) | Err(RequestError::TimedOut) => None,
-                Err(RequestError::Refused(refusal)) => {
-                    return Err(format!("{} ({})", refusal.message, refusal.code));
-                }
-                Err(error) => Some(error.to_string()),
+                Ok(()) => Ok(""),
+                Err(RequestError::Refused(refusal)) => return Err(refused(&refusal)),
+                Err(RequestError::TimedOut(_)) if !self.is_confirming() => Ok(UNCONFIRMED),
+                Err(error @ RequestError::TimedOut(_)) => Err(format!(
+                    "{error}: it may have been taken; it is said again at the next connection"
+                )),
+                Err(error) => Err(format!("{error}; it is said as soon as there is a connection")),
             },
         };
         want(&mut wishes);
-        match problem {
-            None => Ok(()),
-            Some(problem) => Err(format!("{problem}; it is said as soon as there is a connection")),
-        }
+        said
     }
+}
+
+/// Why there is no reply. A refusal has its code last.
+pub fn words(error: RequestError) -> String {
+    match error {
+        RequestError::Refused(refusal) => refused(&refusal),
+        error => error.to_string(),
+    }
+}
+
+/// The same where something was to be done: an agent must not take silence for a no.
+fn done_perhaps(error: RequestError) -> String {
+    match error {
+        RequestError::TimedOut(_) | RequestError::Lost => {
+            format!("{error}: it may have been done all the same")
+        }
+        error => words(error),
+    }
+}
+
+fn refused(refusal: &Refusal) -> String {
+    format!("{} ({})", fence::line(&refusal.message), fence::line(&refusal.code))
 }

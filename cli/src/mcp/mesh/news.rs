@@ -34,6 +34,7 @@ impl Mesh {
 
     /// Shows each message. It counts as shown when the host has the line in its pipe.
     async fn push(&self, seat: &Seat) -> std::io::Result<()> {
+        let _turn = self.channel.reading().await;
         let mut mailbox = seat.mailbox.lock().await;
         loop {
             let unread = mailbox.unread(None, READ_MAX)?;
@@ -100,10 +101,7 @@ impl Mesh {
     /// The last `most` that arrived, shown or not.
     pub async fn recent(&self, seat: &Seat, most: usize) -> std::io::Result<Vec<Message>> {
         let own = seat.client.session();
-        let mut recent = seat.mailbox.lock().await.recent(usize::MAX)?;
-        recent.retain(|message| !is_ping(message, &own));
-        recent.drain(..recent.len().saturating_sub(most));
-        Ok(recent)
+        seat.mailbox.lock().await.recent(most, |message| !is_ping(message, &own))
     }
 
     /// Something happened in the mesh. Events are best effort: a host that is not there yet, or
@@ -148,6 +146,6 @@ impl Mesh {
         let own = self.key()?.hex();
         let others = peers.into_iter().filter(|peer| peer.pubkey != own);
         let others: Vec<_> = others.map(|peer| peer.display_name).collect();
-        Some(lines::welcome(&self.slug, &self.own_name().await, &others))
+        Some(lines::welcome(&self.slug, &self.own_name().await, &others, &self.settings.tools))
     }
 }

@@ -28,6 +28,10 @@ pub enum Kind {
     Flag,
     /// A whole number from 1.
     Count,
+    /// Any JSON value.
+    Any,
+    /// A JSON object.
+    Object,
     /// One of these words.
     Word(&'static [&'static str]),
     /// A list of these words.
@@ -43,6 +47,10 @@ pub const fn required(name: &'static str, kind: Kind, description: &'static str)
 pub const fn optional(name: &'static str, kind: Kind, description: &'static str) -> Parameter {
     Parameter { name, kind, is_required: false, description }
 }
+
+/// Which mesh is meant, for tools that work on one: [`Call::mesh`](super::Call::mesh) reads it.
+pub const MESH: Parameter =
+    optional("mesh_slug", Kind::Text, "Which mesh, where several are joined");
 
 /// The JSON schema of these parameters.
 pub fn schema(parameters: &[Parameter]) -> Map<String, Value> {
@@ -70,7 +78,10 @@ pub fn check(
     parameters: &[Parameter],
     given: &mut Map<String, Value>,
 ) -> Result<(), String> {
-    given.retain(|_, value| !value.is_null());
+    // `null` is a value only where any is.
+    let takes_null =
+        |name: &str| parameters.iter().any(|one| one.name == name && matches!(one.kind, Kind::Any));
+    given.retain(|name, value| !value.is_null() || takes_null(name));
     for parameter in parameters {
         let (name, kind) = (parameter.name, parameter.kind);
         let Some(value) = given.remove(name).filter(|value| !kind.is_missing(value)) else {
@@ -95,6 +106,8 @@ impl Kind {
             Self::TextOrTexts => json!({"anyOf": [{"type": "string"}, texts()]}),
             Self::Flag => json!({"type": "boolean"}),
             Self::Count => json!({"type": "integer", "minimum": 1}),
+            Self::Any => json!({}),
+            Self::Object => json!({"type": "object"}),
             Self::Word(words) => json!({"type": "string", "enum": words}),
             Self::Words(words) => {
                 json!({"type": "array", "items": {"type": "string", "enum": words}})
@@ -121,6 +134,8 @@ impl Kind {
             Self::TextOrTexts => "a string or a list of strings".into(),
             Self::Flag => "true or false".into(),
             Self::Count => "a whole number from 1".into(),
+            Self::Any => "a value".into(),
+            Self::Object => "an object".into(),
             Self::Word(words) => format!("one of {}", words.join(", ")),
             Self::Words(words) => format!("a list of {}", words.join(", ")),
         }
@@ -147,6 +162,12 @@ impl Kind {
                 };
                 number.filter(|&number| number > 0).map(|number: u64| json!(number))
             }
+            Self::Any => Some(value),
+            // Some models write an object as its text.
+            Self::Object => match value.as_str() {
+                Some(text) => serde_json::from_str(text).ok().filter(Value::is_object),
+                None => value.is_object().then_some(value),
+            },
             Self::Word(words) => words.contains(&value.as_str()?).then_some(value),
             Self::Words(words) => {
                 let value = texts(value)?;
@@ -166,6 +187,16 @@ pub fn text<'a>(given: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
 pub fn texts(given: &Map<String, Value>, name: &str) -> Option<Vec<String>> {
     let items = given.get(name)?.as_array()?;
     Some(items.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+}
+
+/// Any value that was given; `null` is one.
+pub fn value<'a>(given: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    given.get(name)
+}
+
+/// An object that was given.
+pub fn object<'a>(given: &'a Map<String, Value>, name: &str) -> Option<&'a Map<String, Value>> {
+    given.get(name)?.as_object()
 }
 
 /// A number that was given.

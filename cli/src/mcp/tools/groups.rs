@@ -35,9 +35,9 @@ async fn join(call: Call) -> Reply {
         async move {
             let tell = JoinGroup { name: name.clone(), role: role.clone() };
             let group = Group { name: name.clone(), role: role.clone() };
-            mesh.wish(&tell, |wishes| wishes.join(group)).await?;
+            let said = mesh.wish(&tell, |wishes| wishes.join(group)).await?;
             let role = role.map(|role| format!(" as {}", fence::line(&role))).unwrap_or_default();
-            Ok(format!("Joined @{}{role}", fence::line(&name)))
+            Ok(format!("Joined @{}{role}{said}", fence::line(&name)))
         }
     })
     .await
@@ -48,8 +48,9 @@ async fn leave(call: Call) -> Reply {
     call.everywhere(|mesh| {
         let name = name.clone();
         async move {
-            mesh.wish(&LeaveGroup { name: name.clone() }, |wishes| wishes.leave(&name)).await?;
-            Ok(format!("Left @{}", fence::line(&name)))
+            let tell = LeaveGroup { name: name.clone() };
+            let said = mesh.wish(&tell, |wishes| wishes.leave(&name)).await?;
+            Ok(format!("Left @{}{said}", fence::line(&name)))
         }
     })
     .await

@@ -31,17 +31,25 @@ async fn check(call: Call) -> Reply {
     if let Some(most) = count(&call.arguments, "recent") {
         return recent(&call, most).await;
     }
+    // Of calls at the same time, each gets what the one before it did not.
+    let turn = call.meshes.channel().reading().await;
+    let meshes = call.meshes.all();
     let mut pages: Vec<String> = Vec::new();
+    let mut problems = Vec::new();
     let mut bytes = 0;
     let mut waits = false;
     let mut shown = Vec::new();
-    for mesh in call.meshes.all() {
-        let Ok(seat) = mesh.seat() else { continue };
-        let unread = mesh.unread(&seat, CHECKED_MAX + 1).await;
-        let unread = unread.map_err(|error| format!("the inbox cannot be read: {error}"))?;
+    for mesh in &meshes {
+        let (seat, unread) = match unread(mesh).await {
+            Ok(read) => read,
+            Err(problem) => {
+                problems.push(problem);
+                continue;
+            }
+        };
         let mut last = None;
         for (mark, message) in unread {
-            let text = listed(&mesh, &message).await;
+            let text = listed(mesh, &message).await;
             let is_full = bytes + text.len() > CHECKED_BYTES_MAX || pages.len() == CHECKED_MAX;
             if is_full && !pages.is_empty() {
                 waits = true;
@@ -56,25 +64,66 @@ async fn check(call: Call) -> Reply {
         }
     }
     if pages.is_empty() {
-        let pushes: u64 = call.meshes.all().iter().map(|mesh| mesh.counters.pushes()).sum();
-        return Ok(match pushes {
-            0 => "No new messages.".into(),
-            1 => "No new messages; 1 was pushed as a channel line (`recent` shows it).".into(),
-            _ => format!(
-                "No new messages; {pushes} were pushed as channel lines (`recent` shows them)."
-            ),
-        });
+        return with(nothing_new(&meshes), problems);
     }
     // They count as shown when the host has this answer, not before.
-    call.receipts.leave(call.id, move || {
+    call.receipts.leave(&call.id, move || {
         tokio::spawn(async move {
             for (seat, mark) in shown {
                 note(&seat, mark).await;
             }
+            drop(turn);
         });
     });
     let more = if waits { "\n\nMore messages wait: call check_messages again." } else { "" };
-    Ok(format!("{} new message(s):\n\n{}{more}", pages.len(), pages.join("\n\n")))
+    let text = format!("{} new message(s):\n\n{}{more}", pages.len(), pages.join("\n\n"));
+    Ok(followed(text, &problems))
+}
+
+/// What a mesh has that was not shown, and whose it is.
+async fn unread(mesh: &Mesh) -> Result<(Arc<Seat>, Vec<(Mark, Message)>), String> {
+    let seat = seat(mesh).await?;
+    let unread = mesh.unread(&seat, CHECKED_MAX + 1).await;
+    let unread = unread.map_err(|error| unreadable(mesh, &error))?;
+    Ok((seat, unread))
+}
+
+async fn seat(mesh: &Mesh) -> Result<Arc<Seat>, String> {
+    mesh.seated().await;
+    mesh.seat().map_err(|problem| format!("✗ [{}] {problem}", mesh.slug))
+}
+
+fn unreadable(mesh: &Mesh, error: &std::io::Error) -> String {
+    format!("✗ [{}] the inbox cannot be read: {error}", mesh.slug)
+}
+
+/// There is nothing, as far as can be known here.
+fn nothing_new(meshes: &[Arc<Mesh>]) -> String {
+    let pushes: u64 = meshes.iter().map(|mesh| mesh.counters.pushes()).sum();
+    let mut text = match pushes {
+        0 => "No new messages.".to_owned(),
+        1 => "No new messages; 1 was pushed as a channel line (`recent` shows it).".into(),
+        _ => {
+            format!("No new messages; {pushes} were pushed as channel lines (`recent` shows them).")
+        }
+    };
+    for mesh in meshes.iter().filter(|mesh| !mesh.is_connected()) {
+        text += &format!(" {} is not connected: what waits there is not here yet.", mesh.slug);
+    }
+    text
+}
+
+/// `text`, unless there are problems and nothing else to tell.
+fn with(text: String, problems: Vec<String>) -> Reply {
+    if problems.is_empty() { Ok(text) } else { Err(problems.join("\n")) }
+}
+
+/// `text` and then the problems: what can be read is not held back by what cannot.
+fn followed(mut text: String, problems: &[String]) -> String {
+    for problem in problems {
+        text += &format!("\n\n{problem}");
+    }
+    text
 }
 
 async fn note(seat: &Arc<Seat>, mark: Mark) {
@@ -84,18 +133,41 @@ async fn note(seat: &Arc<Seat>, mark: Mark) {
 }
 
 async fn recent(call: &Call, most: usize) -> Reply {
+    let meshes = call.meshes.all();
+    let bytes_max = CHECKED_BYTES_MAX / meshes.len().max(1);
     let mut pages = Vec::new();
-    for mesh in call.meshes.all() {
-        let Ok(seat) = mesh.seat() else { continue };
-        let recent = mesh.recent(&seat, most.min(CHECKED_MAX)).await;
-        for message in recent.map_err(|error| format!("the inbox cannot be read: {error}"))? {
-            pages.push(listed(&mesh, &message).await);
+    let mut problems = Vec::new();
+    for mesh in &meshes {
+        match last(mesh, most.min(CHECKED_MAX), bytes_max).await {
+            Ok(texts) => pages.extend(texts),
+            Err(problem) => problems.push(problem),
         }
     }
     match pages.is_empty() {
-        true => Ok("No messages are kept.".into()),
-        false => Ok(pages.join("\n\n")),
+        true => with("No messages are kept.".into(), problems),
+        false => Ok(followed(pages.join("\n\n"), &problems)),
     }
+}
+
+/// The last messages of a mesh, oldest first: as many of the newest as fit, and always one.
+async fn last(mesh: &Mesh, most: usize, bytes_max: usize) -> Result<Vec<String>, String> {
+    let seat = seat(mesh).await?;
+    let recent = mesh.recent(&seat, most).await.map_err(|error| unreadable(mesh, &error))?;
+    let count = recent.len();
+    let mut bytes = 0;
+    let mut texts = Vec::new();
+    for message in recent.iter().rev() {
+        let text = listed(mesh, message).await;
+        bytes += text.len();
+        if bytes > bytes_max && !texts.is_empty() {
+            let left = count - texts.len();
+            texts.push(format!("[{}] {left} older one(s) do not fit here.", mesh.slug));
+            break;
+        }
+        texts.push(text);
+    }
+    texts.reverse();
+    Ok(texts)
 }
 
 async fn listed(mesh: &Mesh, message: &Message) -> String {

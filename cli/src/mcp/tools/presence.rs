@@ -45,16 +45,10 @@ pub const TOOLS: &[Tool] = &[
 ];
 
 async fn list(call: Call) -> Reply {
-    let mut meshes = call.meshes.all();
-    if let Some(slug) = text(&call.arguments, "mesh_slug") {
-        meshes.retain(|mesh| mesh.slug.eq_ignore_ascii_case(slug) || mesh.id == slug);
-        if meshes.is_empty() {
-            let all = call.meshes.all();
-            let slugs: Vec<_> = all.iter().map(|mesh| mesh.slug.as_str()).collect();
-            let slug = fence::line(slug);
-            return Err(format!("mesh {slug} is not joined; joined: {}", slugs.join(", ")));
-        }
-    }
+    let meshes = match text(&call.arguments, "mesh_slug") {
+        Some(slug) => vec![call.meshes.meant(Some(slug))?],
+        None => call.meshes.all(),
+    };
     let listing = meshes.iter().map(|mesh| peers_of(mesh));
     let texts = futures_util::future::join_all(listing).await;
     let is_error = texts.iter().all(Result::is_err);
@@ -122,7 +116,8 @@ fn line(peer: &Peer, here: Option<&str>, own: Option<&str>) -> String {
     text
 }
 
-fn hostname() -> Option<String> {
+/// This machine's name.
+pub fn hostname() -> Option<String> {
     rustix::system::uname().nodename().to_str().ok().map(str::to_owned)
 }
 
@@ -133,8 +128,8 @@ async fn set_summary(call: Call) -> Reply {
         let said = said.clone();
         async move {
             let tell = SetSummary { summary: summary.to_owned() };
-            mesh.wish(&tell, |wishes| wishes.summary = Some(summary.to_owned())).await?;
-            Ok(format!("Summary set: {said}"))
+            let how = mesh.wish(&tell, |wishes| wishes.summary = Some(summary.to_owned())).await?;
+            Ok(format!("Summary set: {said}{how}"))
         }
     })
     .await
@@ -144,8 +139,9 @@ async fn set_status(call: Call) -> Reply {
     let word = text(&call.arguments, "status").unwrap_or_default();
     let status = Status::parse(word).unwrap_or_default();
     call.everywhere(|mesh| async move {
-        mesh.wish(&SetStatus { status }, |wishes| wishes.status = Some(status)).await?;
-        Ok(format!("Status set: {}", status.as_str()))
+        let tell = SetStatus { status };
+        let said = mesh.wish(&tell, |wishes| wishes.status = Some(status)).await?;
+        Ok(format!("Status set: {}{said}", status.as_str()))
     })
     .await
 }
@@ -153,11 +149,13 @@ async fn set_status(call: Call) -> Reply {
 async fn set_visible(call: Call) -> Reply {
     let visible = flag(&call.arguments, "visible").unwrap_or(true);
     call.everywhere(|mesh| async move {
-        mesh.wish(&SetVisible { visible }, |wishes| wishes.visible = Some(visible)).await?;
-        Ok(match visible {
-            true => "You are visible: peers see you, and messages to groups reach you.".into(),
-            false => "You are hidden: peers do not see you; messages to your key arrive.".into(),
-        })
+        let tell = SetVisible { visible };
+        let said = mesh.wish(&tell, |wishes| wishes.visible = Some(visible)).await?;
+        let now = match visible {
+            true => "You are visible: peers see you, and messages to groups reach you.",
+            false => "You are hidden: peers do not see you; messages to your key arrive.",
+        };
+        Ok(format!("{now}{said}"))
     })
     .await
 }

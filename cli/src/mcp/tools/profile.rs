@@ -41,8 +41,8 @@ async fn set(call: Call) -> Reply {
     call.everywhere(|mesh| {
         let (change, fields) = (change.clone(), fields.clone());
         async move {
-            mesh.wish(&change, |wishes| wishes.profile.merge(&change)).await?;
-            Ok(format!("Profile set: {fields}"))
+            let said = mesh.wish(&change, |wishes| wishes.profile.merge(&change)).await?;
+            Ok(format!("Profile set: {fields}{said}"))
         }
     })
     .await

@@ -137,6 +137,25 @@ async fn nonsense_is_survived_before_and_after_a_session_is_opened() {
 }
 
 #[tokio::test]
+async fn q30_the_first_line_and_every_other_is_of_the_protocol() {
+    let home = tempfile::tempdir().unwrap();
+    join(home.path(), "mesh-1", "demo", "ws://127.0.0.1:9/ws");
+    let mut host = Raw::start(home.path(), &["--mesh", "demo"]);
+
+    // Whatever is read must be a message of the protocol: here the very first line.
+    let opened = host.initialize().await;
+    let call = json!({"name": "list_peers", "arguments": {}});
+    host.ask(1, "tools/call", call).await;
+    let Raw { mut child, input, mut output } = host;
+    drop(input);
+    let rest = output.next_line().await.unwrap();
+
+    assert_eq!(opened["id"], 0, "{opened}");
+    assert_eq!(rest, None, "and nothing at the end");
+    assert!(child.wait().await.unwrap().success());
+}
+
+#[tokio::test]
 async fn when_the_host_is_gone_the_program_ends_well() {
     let home = tempfile::tempdir().unwrap();
     join(home.path(), "mesh-1", "demo", "ws://127.0.0.1:9/ws");

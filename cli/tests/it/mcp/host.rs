@@ -151,12 +151,16 @@ impl Host {
 pub struct Raw {
     pub child: Child,
     pub input: ChildStdin,
-    output: Lines<BufReader<ChildStdout>>,
+    pub output: Lines<BufReader<ChildStdout>>,
 }
 
 impl Raw {
     pub fn start(home: &Path, args: &[&str]) -> Self {
-        let mut command = program(home, args);
+        Self::of(program(home, args))
+    }
+
+    /// The same with a command that was prepared.
+    pub fn of(mut command: Command) -> Self {
         command.env("RUST_LOG", "trace");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
@@ -194,6 +198,12 @@ impl Raw {
         let reading = self.output.get_mut().read_exact(&mut bytes);
         timeout(DEADLINE, reading).await.expect("bytes come").unwrap();
         String::from_utf8(bytes).unwrap()
+    }
+
+    /// What is left of a line that was begun.
+    pub async fn rest_of_line(&mut self) -> String {
+        let line = timeout(DEADLINE, self.output.next_line()).await.expect("it ends");
+        line.unwrap().expect("it is there")
     }
 
     /// The next line, which is a message of the protocol.

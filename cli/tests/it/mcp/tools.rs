@@ -1,23 +1,25 @@
 //! Two agents in two homes, on two edges of a real mesh, through every tool.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde_json::{Value, json};
+use skein::mcp::tools::Offer;
 
 use super::host::{Host, Raw};
 use crate::edge::DEADLINE;
 use crate::up::{self, Up};
 
 /// A mesh on two edges, and two homes in it that know another edge first each.
-struct Two {
+pub struct Two {
     up: Up,
-    homes: [PathBuf; 2],
+    pub homes: [PathBuf; 2],
     _folder: tempfile::TempDir,
 }
 
-fn two() -> Two {
+pub fn two() -> Two {
     let folder = up::folder();
     let (home, data) = (folder.path().join("home"), folder.path().join("data"));
     let up = Up::start(&home, &data, &["--edges", "2"]);
@@ -35,7 +37,7 @@ fn two() -> Two {
 }
 
 /// A host whose session is attached.
-async fn attached(home: &Path, args: &[&str]) -> Host {
+pub async fn attached(home: &Path, args: &[&str]) -> Host {
     let mut host = Host::start(home, args).await;
     host.line(|line| line["meta"]["kind"] == "welcome").await;
     host
@@ -69,23 +71,7 @@ async fn two_agents_go_through_every_tool_on_two_edges() {
     let [ann_home, bob_home] = &mesh.homes;
     let (mut ann, mut bob) = tokio::join!(attached(ann_home, &[]), attached(bob_home, &[]));
     let listed = ann.tools().await;
-    assert_eq!(
-        listed,
-        [
-            "send_message",
-            "message_status",
-            "check_messages",
-            "list_peers",
-            "set_summary",
-            "set_status",
-            "set_visible",
-            "set_profile",
-            "join_group",
-            "leave_group",
-            "ping_mesh",
-            "mesh_stats",
-        ]
-    );
+    assert_eq!(listed, Offer::all().names());
     assert_eq!(bob.tools().await, listed);
 
     // Who is here.
@@ -250,4 +236,53 @@ async fn a_push_reaches_an_idle_host_and_modes_hold_it_back_for_check_messages()
     assert_eq!(bob.say("check_messages", json!({})).await, "No new messages.");
     assert!(bob.heard().is_empty());
     ann.heard();
+}
+
+/// The number of the text that a line carries, if it is a message.
+fn number(line: &Value) -> Option<usize> {
+    let content = line["params"]["content"].as_str()?;
+    content.lines().find_map(|line| line.strip_prefix("number "))?.parse().ok()
+}
+
+/// Reads until this many numbers were seen.
+async fn read(bob: &mut Raw, seen: &mut BTreeSet<usize>, until: usize) {
+    while seen.len() < until {
+        seen.extend(number(&bob.until(|message| number(message).is_some()).await));
+    }
+}
+
+#[tokio::test]
+async fn an_agent_that_is_killed_again_and_again_is_shown_every_message() {
+    const ROUNDS: usize = 4;
+    const EACH: usize = 12;
+    let mesh = two();
+    let [ann_home, bob_home] = &mesh.homes;
+    let ann = attached(ann_home, &[]).await;
+    attached(bob_home, &[]).await.leave().await;
+    let mut seen = BTreeSet::new();
+
+    for round in 0..ROUNDS {
+        let mut bob = Raw::start(bob_home, &[]);
+        bob.initialize().await;
+        let sending = async {
+            for number in round * EACH..(round + 1) * EACH {
+                // A pipe holds four of them: the others wait behind it.
+                let message = format!("number {number}\n{}", "x".repeat(15 * 1024));
+                let sent = ann.say("send_message", json!({"to": "bob", "message": message})).await;
+                assert!(sent.starts_with("✓ "), "{sent}");
+            }
+        };
+        // Killed in the middle: of arriving, of showing, of noting what was shown.
+        let some = round * EACH + 2;
+        tokio::join!(sending, read(&mut bob, &mut seen, some));
+        bob.child.kill().await.unwrap();
+        // What stands in the host's pipe has reached it; the last line may be torn.
+        while let Ok(Some(line)) = bob.output.next_line().await {
+            seen.extend(serde_json::from_str(&line).ok().as_ref().and_then(number));
+        }
+    }
+    let mut bob = Raw::start(bob_home, &[]);
+    bob.initialize().await;
+
+    read(&mut bob, &mut seen, ROUNDS * EACH).await;
 }

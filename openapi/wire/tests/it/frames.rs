@@ -9,9 +9,15 @@ use crate::golden::{self, Sender, rewrite};
 
 /// The fields without which a frame is none; a `type` is always one.
 ///
-/// Three more may be absent, and are then written as something: see [`filled_in`].
+/// Some more may be absent, and are then written as something: see [`filled_in`].
 const REQUIRED: &[(&str, &[&str])] = &[
     ("ack", &["id", "messageId", "queued"]),
+    ("audit_query", &[]),
+    ("audit_result", &["entries", "total"]),
+    ("audit_verify", &[]),
+    ("audit_verify_result", &["valid", "entries"]),
+    ("create_webhook", &[]),
+    ("delete_webhook", &[]),
     ("error", &["code", "message"]),
     (
         "hello",
@@ -21,6 +27,7 @@ const REQUIRED: &[(&str, &[&str])] = &[
     ("join_group", &["name"]),
     ("leave_group", &["name"]),
     ("list_peers", &[]),
+    ("list_webhooks", &[]),
     ("message_status", &["messageId"]),
     ("message_status_result", &["messageId", "targetSpec", "delivered", "recipients"]),
     ("peers_list", &["peers"]),
@@ -35,14 +42,92 @@ const REQUIRED: &[(&str, &[&str])] = &[
     ("set_status", &["status"]),
     ("set_summary", &[]),
     ("set_visible", &["visible"]),
+    ("context_list", &["contexts"]),
+    ("context_results", &["contexts"]),
+    ("context_shared", &["id"]),
+    ("delete_state", &["key"]),
+    ("get_context", &["query"]),
+    ("get_skill", &["name"]),
+    ("get_state", &["key"]),
+    ("list_contexts", &[]),
+    ("list_skills", &[]),
+    ("list_state", &[]),
+    ("remove_skill", &["name"]),
+    ("set_state", &["key", "value"]),
+    ("share_context", &["summary"]),
+    ("share_skill", &["name", "description", "instructions"]),
+    ("skill_ack", &["name", "action"]),
+    ("skill_data", &[]),
+    ("skill_list", &["skills"]),
+    ("state_change", &["key", "value", "updatedBy"]),
+    ("state_list", &["entries"]),
+    ("state_result", &["key", "value", "updatedBy", "updatedAt"]),
+    ("mesh_info", &[]),
+    (
+        "mesh_info_result",
+        &[
+            "mesh",
+            "peers",
+            "groups",
+            "stateKeys",
+            "memoryCount",
+            "fileCount",
+            "tasks",
+            "streams",
+            "tables",
+            "collections",
+            "yourName",
+            "yourGroups",
+        ],
+    ),
+    ("remember", &["content"]),
+    ("memory_stored", &["id"]),
+    ("recall", &["query"]),
+    ("memory_results", &["memories"]),
+    ("forget", &["memoryId"]),
+    ("create_task", &["title"]),
+    ("task_created", &["id"]),
+    ("claim_task", &["taskId"]),
+    ("complete_task", &["taskId"]),
+    ("list_tasks", &[]),
+    ("task_list", &["tasks"]),
+    ("claim_next", &[]),
+    ("renew_task", &["taskId", "leaseSeconds"]),
+    ("get_task", &["taskId"]),
+    ("task_result", &[]),
+    ("watch_tasks", &["watch"]),
+    ("task_change", &["change", "task"]),
+    ("webhook_ack", &["name", "url", "secret"]),
+    ("webhook_list", &["webhooks"]),
+    ("create_stream", &["name"]),
+    ("list_streams", &[]),
+    ("peer_dir_request", &["targetPubkey", "dirPath"]),
+    ("peer_dir_request_forward", &["requesterPubkey", "dirPath"]),
+    ("peer_dir_response", &["requesterPubkey", "dirPath"]),
+    ("peer_dir_response_forward", &["dirPath"]),
+    ("peer_file_request", &["targetPubkey", "filePath"]),
+    ("peer_file_request_forward", &["requesterPubkey", "filePath"]),
+    ("peer_file_response", &["requesterPubkey", "filePath"]),
+    ("peer_file_response_forward", &["filePath"]),
+    ("publish", &["stream", "data"]),
+    ("stream_created", &["id", "name"]),
+    ("stream_data", &["stream", "data", "publishedBy"]),
+    ("stream_list", &["streams"]),
+    ("subscribe", &["stream"]),
+    ("subscribed", &["stream"]),
+    ("unsubscribe", &["stream"]),
 ];
 
 /// Fields that may be absent when read and are always there when written, and as what.
-fn filled_in() -> [(&'static str, &'static str, Value); 3] {
+fn filled_in() -> [(&'static str, &'static str, Value); 7] {
     [
+        ("task_result", "task", Value::Null),
+        ("create_webhook", "name", json!("")),
+        ("delete_webhook", "name", json!("")),
         ("hello_ack", "services", json!([])),
         ("message_status_result", "deliveredAt", Value::Null),
         ("set_summary", "summary", json!("")),
+        ("skill_data", "skill", Value::Null),
     ]
 }
 
@@ -166,7 +251,7 @@ fn null_is_written_only_where_the_contract_says_null() {
         }
     }
     // What a peer or a hook posted is passed on as it came.
-    let verbatim = [".stats.", ".eventData."];
+    let verbatim = [".value", ".stats.", ".eventData.", ".data"];
     let mut found = BTreeSet::new();
 
     for (kind, from, _, frame) in golden::frames() {
@@ -174,7 +259,15 @@ fn null_is_written_only_where_the_contract_says_null() {
     }
 
     found.retain(|path| verbatim.iter().all(|part| !path.contains(part)));
-    let expected = ["message_status_result.deliveredAt", "peers_list.peers.summary"];
+    let expected =
+        ["message_status_result.deliveredAt", "peers_list.peers.summary", "skill_data.skill"];
+    let tasks = ["task_list.tasks", "task_list.task", "task_result.task", "task_change.task"];
+    let is_of_task = |path: &String| tasks.iter().any(|task| path.starts_with(task));
+    let (of_tasks, found): (BTreeSet<_>, BTreeSet<_>) = found.into_iter().partition(is_of_task);
+    assert!(of_tasks.iter().all(|path| {
+        let field = path.rsplit('.').next().unwrap();
+        ["task", "assignee", "claimedBy", "createdBy"].contains(&field)
+    }));
     assert_eq!(found, expected.map(String::from).into());
 }
 

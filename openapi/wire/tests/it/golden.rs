@@ -9,14 +9,38 @@ use std::{collections::BTreeMap, fs, path::Path};
 use serde::Deserialize;
 use serde_json::Value;
 use skein_wire::{
-    Call, Envelope, Message, Refusal, encode,
+    Call, Envelope, Message, Refusal,
+    audit::{self, AuditQuery, AuditResult, AuditVerify, AuditVerifyResult},
+    contexts::{
+        self, ContextList, ContextResults, ContextShared, GetContext, ListContexts, ShareContext,
+    },
+    encode,
     groups::{self, JoinGroup, LeaveGroup},
     hello::{Hello, HelloAck},
+    memory::{self, Forget, MemoryResults, MemoryStored, Recall, Remember},
+    mesh_info::{self, MeshInfo, MeshInfoResult},
     messaging::{self, Ack, MessageStatus, MessageStatusResult, Received},
+    peer_files::{
+        self, PeerDirRequest, PeerDirRequestForward, PeerDirResponse, PeerDirResponseForward,
+        PeerFileRequest, PeerFileRequestForward, PeerFileResponse, PeerFileResponseForward,
+    },
     presence::{self, ListPeers, PeersList, SetStatus, SetSummary, SetVisible},
     profile::{self, SetProfile},
     push::Push,
+    skills::{self, GetSkill, ListSkills, RemoveSkill, ShareSkill, SkillAck, SkillData, SkillList},
+    state::{
+        self, DeleteState, GetState, ListState, SetState, StateChange, StateList, StateResult,
+    },
     stats::{self, SetStats},
+    streams::{
+        self, CreateStream, ListStreams, Publish, StreamCreated, StreamData, StreamList, Subscribe,
+        Subscribed, Unsubscribe,
+    },
+    tasks::{
+        self, ClaimNext, ClaimTask, CompleteTask, CreateTask, GetTask, ListTasks, RenewTask,
+        TaskChange, TaskCreated, TaskList, TaskResult, WatchTasks,
+    },
+    webhooks::{self, CreateWebhook, DeleteWebhook, ListWebhooks, WebhookAck, WebhookList},
 };
 
 /// Who sends a frame.
@@ -89,6 +113,40 @@ pub fn rewrite(from: Sender, frame: &str) -> Result<String, String> {
         (Sender::Edge, "push") => reply::<Push>(frame, req_id),
         (Sender::Edge, "message_status_result") => reply::<MessageStatusResult>(frame, req_id),
         (Sender::Edge, "peers_list") => reply::<PeersList>(frame, req_id),
+        (Sender::Edge, "memory_stored") => reply::<MemoryStored>(frame, req_id),
+        (Sender::Edge, "memory_results") => reply::<MemoryResults>(frame, req_id),
+        (Sender::Edge, "mesh_info_result") => reply::<MeshInfoResult>(frame, req_id),
+        (Sender::Edge, "task_created") => reply::<TaskCreated>(frame, req_id),
+        (Sender::Edge, "task_list") => reply::<TaskList>(frame, req_id),
+        (Sender::Edge, "task_result") => reply::<TaskResult>(frame, req_id),
+        (Sender::Edge, "task_change") => reply::<TaskChange>(frame, req_id),
+        (Sender::Edge, "webhook_ack") => reply::<WebhookAck>(frame, req_id),
+        (Sender::Edge, "webhook_list") => reply::<WebhookList>(frame, req_id),
+        (Sender::Edge, "peer_file_request_forward") => {
+            reply::<PeerFileRequestForward>(frame, req_id)
+        }
+        (Sender::Edge, "peer_file_response_forward") => {
+            reply::<PeerFileResponseForward>(frame, req_id)
+        }
+        (Sender::Edge, "peer_dir_request_forward") => reply::<PeerDirRequestForward>(frame, req_id),
+        (Sender::Edge, "peer_dir_response_forward") => {
+            reply::<PeerDirResponseForward>(frame, req_id)
+        }
+        (Sender::Edge, "stream_created") => reply::<StreamCreated>(frame, req_id),
+        (Sender::Edge, "stream_data") => reply::<StreamData>(frame, req_id),
+        (Sender::Edge, "stream_list") => reply::<StreamList>(frame, req_id),
+        (Sender::Edge, "subscribed") => reply::<Subscribed>(frame, req_id),
+        (Sender::Edge, "context_shared") => reply::<ContextShared>(frame, req_id),
+        (Sender::Edge, "context_results") => reply::<ContextResults>(frame, req_id),
+        (Sender::Edge, "context_list") => reply::<ContextList>(frame, req_id),
+        (Sender::Edge, "skill_ack") => reply::<SkillAck>(frame, req_id),
+        (Sender::Edge, "skill_data") => reply::<SkillData>(frame, req_id),
+        (Sender::Edge, "skill_list") => reply::<SkillList>(frame, req_id),
+        (Sender::Edge, "state_change") => reply::<StateChange>(frame, req_id),
+        (Sender::Edge, "state_list") => reply::<StateList>(frame, req_id),
+        (Sender::Edge, "state_result") => reply::<StateResult>(frame, req_id),
+        (Sender::Edge, "audit_result") => reply::<AuditResult>(frame, req_id),
+        (Sender::Edge, "audit_verify_result") => reply::<AuditVerifyResult>(frame, req_id),
         (Sender::Edge, kind) => Err(format!("no edge sends `{kind}`")),
     }
 }
@@ -121,6 +179,63 @@ pub fn write(message: &Message, req_id: Option<&str>) -> String {
         Message::Profile(profile::Request::SetProfile(body)) => call::<SetProfile>(body, req_id),
         Message::Groups(groups::Request::JoinGroup(body)) => call::<JoinGroup>(body, req_id),
         Message::Groups(groups::Request::LeaveGroup(body)) => call::<LeaveGroup>(body, req_id),
+        Message::PeerFiles(peer_files::Request::PeerFileRequest(body)) => {
+            call::<PeerFileRequest>(body, req_id)
+        }
+        Message::PeerFiles(peer_files::Request::PeerFileResponse(body)) => {
+            call::<PeerFileResponse>(body, req_id)
+        }
+        Message::PeerFiles(peer_files::Request::PeerDirRequest(body)) => {
+            call::<PeerDirRequest>(body, req_id)
+        }
+        Message::PeerFiles(peer_files::Request::PeerDirResponse(body)) => {
+            call::<PeerDirResponse>(body, req_id)
+        }
+        Message::Streams(streams::Request::CreateStream(body)) => {
+            call::<CreateStream>(body, req_id)
+        }
+        Message::Streams(streams::Request::Publish(body)) => call::<Publish>(body, req_id),
+        Message::Streams(streams::Request::Subscribe(body)) => call::<Subscribe>(body, req_id),
+        Message::Streams(streams::Request::Unsubscribe(body)) => call::<Unsubscribe>(body, req_id),
+        Message::Streams(streams::Request::ListStreams(body)) => call::<ListStreams>(body, req_id),
+        Message::State(state::Request::SetState(body)) => call::<SetState>(body, req_id),
+        Message::State(state::Request::GetState(body)) => call::<GetState>(body, req_id),
+        Message::State(state::Request::ListState(body)) => call::<ListState>(body, req_id),
+        Message::State(state::Request::DeleteState(body)) => call::<DeleteState>(body, req_id),
+        Message::Contexts(contexts::Request::ShareContext(body)) => {
+            call::<ShareContext>(body, req_id)
+        }
+        Message::Contexts(contexts::Request::GetContext(body)) => call::<GetContext>(body, req_id),
+        Message::Contexts(contexts::Request::ListContexts(body)) => {
+            call::<ListContexts>(body, req_id)
+        }
+        Message::Skills(skills::Request::ShareSkill(body)) => call::<ShareSkill>(body, req_id),
+        Message::Skills(skills::Request::GetSkill(body)) => call::<GetSkill>(body, req_id),
+        Message::Skills(skills::Request::ListSkills(body)) => call::<ListSkills>(body, req_id),
+        Message::Skills(skills::Request::RemoveSkill(body)) => call::<RemoveSkill>(body, req_id),
         Message::Stats(stats::Request::SetStats(body)) => call::<SetStats>(body, req_id),
+        Message::Memory(memory::Request::Remember(body)) => call::<Remember>(body, req_id),
+        Message::Memory(memory::Request::Recall(body)) => call::<Recall>(body, req_id),
+        Message::Memory(memory::Request::Forget(body)) => call::<Forget>(body, req_id),
+        Message::MeshInfo(mesh_info::Request::MeshInfo(body)) => call::<MeshInfo>(body, req_id),
+        Message::Tasks(tasks::Request::CreateTask(body)) => call::<CreateTask>(body, req_id),
+        Message::Tasks(tasks::Request::ClaimTask(body)) => call::<ClaimTask>(body, req_id),
+        Message::Tasks(tasks::Request::CompleteTask(body)) => call::<CompleteTask>(body, req_id),
+        Message::Tasks(tasks::Request::ListTasks(body)) => call::<ListTasks>(body, req_id),
+        Message::Tasks(tasks::Request::ClaimNext(body)) => call::<ClaimNext>(body, req_id),
+        Message::Tasks(tasks::Request::RenewTask(body)) => call::<RenewTask>(body, req_id),
+        Message::Tasks(tasks::Request::GetTask(body)) => call::<GetTask>(body, req_id),
+        Message::Tasks(tasks::Request::WatchTasks(body)) => call::<WatchTasks>(body, req_id),
+        Message::Audit(audit::Request::AuditQuery(body)) => call::<AuditQuery>(body, req_id),
+        Message::Audit(audit::Request::AuditVerify(body)) => call::<AuditVerify>(body, req_id),
+        Message::Webhooks(webhooks::Request::CreateWebhook(body)) => {
+            call::<CreateWebhook>(body, req_id)
+        }
+        Message::Webhooks(webhooks::Request::ListWebhooks(body)) => {
+            call::<ListWebhooks>(body, req_id)
+        }
+        Message::Webhooks(webhooks::Request::DeleteWebhook(body)) => {
+            call::<DeleteWebhook>(body, req_id)
+        }
     }
 }

@@ -11,6 +11,7 @@
 mod deployment;
 mod fill;
 mod outcome;
+mod recall;
 mod rows;
 
 use std::path::PathBuf;

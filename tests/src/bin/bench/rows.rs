@@ -6,10 +6,12 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::deployment::{Deployment, home, skein};
-use super::fill;
+use super::{fill, recall};
 
 /// Settled messages that the tables hold in `settled`.
 const SETTLED: i32 = 1_000_000;
+/// Memories that are looked through in `recall`.
+const MEMORIES: usize = 100_000;
 /// Starts of a command that is timed.
 const STARTS: usize = 20;
 
@@ -142,6 +144,17 @@ pub const ROWS: &[Row] = &[
         },
     },
     Row {
+        name: "state",
+        what: "100/s set by 20 of 100 peers across two edges: from a set to everybody",
+        targets: &[target("p95Ms", AtMost(20.0))],
+        run: || {
+            let report = Deployment::start()?.bench(2, &["state"])?;
+            let p95 = ("p95Ms", number(&report["result"]["more"]["p95Ms"]));
+            let figures = [p95, rate(&report), quantile(&report, "p50", "p50Ms")];
+            Ok(Run::of(report, &figures))
+        },
+    },
+    Row {
         name: "idle",
         what: "10,000 idle sockets on one edge, in meshes of 20",
         targets: &[
@@ -165,6 +178,12 @@ pub const ROWS: &[Row] = &[
         what: "5,000 sessions, 5 unsettled messages each, after their edge is killed",
         targets: &[target("drainedSeconds", AtMost(10.0))],
         run: reconnect,
+    },
+    Row {
+        name: "recall",
+        what: "recall among 100,000 memories of one mesh, by words, beginnings and likeness",
+        targets: &[target("p95Ms", AtMost(50.0))],
+        run: recalled,
     },
     Row {
         name: "cli",
@@ -248,6 +267,23 @@ fn reconnect() -> Result<Run, String> {
         ("retries", number(&more["retries"])),
     ];
     Ok(Run::of(report, &figures))
+}
+
+fn recalled() -> Result<Run, String> {
+    let deployment = Deployment::start()?;
+    let home = deployment.folder().join("home");
+    let recalled = recall::measure(&home, &deployment.said("databaseUrl"), MEMORIES)?;
+    let at = |share: f64| recalled.each_ms[(recalled.each_ms.len() as f64 * share) as usize];
+    let [words, beginnings, likeness] = recalled.by.map(|n| n as f64);
+    let figures = [
+        ("p50Ms", at(0.5)),
+        ("p95Ms", at(0.95)),
+        ("p99Ms", at(0.99)),
+        ("byWords", words),
+        ("byBeginnings", beginnings),
+        ("byLikeness", likeness),
+    ];
+    Ok(Run::of(Value::Null, &figures))
 }
 
 /// Both commands as a person meets them: a process from its start to its end.
