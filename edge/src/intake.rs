@@ -405,7 +405,12 @@ impl Intake {
         // Of a snapshot before those that read what was missed, and no later than looks are sure of.
         let horizon = serve::horizon(&db).await?.min(self.since);
         let horizon = u64::try_from(horizon).unwrap_or(0);
-        while !self.arrived.is_empty() {
+        loop {
+            // Those whose socket has gone meanwhile are not waited for.
+            self.arrived.retain(|arrived| !arrived.session.out.closed.is_cancelled());
+            if self.arrived.is_empty() {
+                break;
+            }
             let turn = &self.arrived[..self.arrived.len().min(self.admits)];
             let coming: Vec<serve::Coming> = turn
                 .iter()
@@ -421,6 +426,12 @@ impl Intake {
                 // Too much for one statement's time: then fewer of them.
                 Err(error) if error.is_retriable() && coming.len() > 1 => {
                     self.admits = coming.len() / 2;
+                    continue;
+                }
+                // One alone is too much: it must not hold up everybody else.
+                Err(error) if error.is_retriable() => {
+                    warn!(%error, "what a session missed could not be read in time");
+                    self.arrived.remove(0).session.out.close(1013, "too far behind");
                     continue;
                 }
                 missed => missed?,

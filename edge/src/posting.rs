@@ -8,7 +8,7 @@
 use std::{sync::Arc, time::Instant};
 
 use skein_sql::{
-    Db, api_keys,
+    Db, SqlState, api_keys,
     serve::Body,
     store::{self, Begun, NewMessage},
     webhooks,
@@ -102,48 +102,59 @@ pub async fn post(node: &Node, post: &Post<'_>) -> Result<Posted, Error> {
                 pause::partition(&node.pool).await;
             }
             Err(Error::Sql(error)) if error.is_retriable() && tries < TRIES_MAX => (),
+            // Its id was being stored at that moment: now it is known.
+            Err(Error::Sql(error))
+                if error.state() == Some(&SqlState::UNIQUE_VIOLATION)
+                    && post.body_hash.is_some()
+                    && tries < TRIES_MAX => {}
             outcome => return outcome,
         }
         tries += 1;
     }
 }
 
-async fn once(node: &Node, post: &Post<'_>) -> Result<Posted, Error> {
-    let db = node.pool.get().await.map_err(skein_sql::Error::from)?;
-    let begun = match begin(&db, post).await {
-        Ok(begun) => begun,
-        Err(error) => {
-            // Its transaction is open; the connection is not used again.
+/// A connection whose transaction may be open: it is not used again, unless that is over. Whoever
+/// asked may have gone in the middle, and then nothing runs here but this value's end.
+struct Open(Option<Db>);
+
+impl Open {
+    fn db(&self) -> &Db {
+        self.0.as_ref().expect("it is there until its transaction is over")
+    }
+
+    /// The transaction is over: the connection goes back to its pool.
+    fn over(mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if let Some(db) = self.0.take() {
             skein_sql::discard(db);
-            return Err(error.into());
         }
-    };
+    }
+}
+
+async fn once(node: &Node, post: &Post<'_>) -> Result<Posted, Error> {
+    let open = Open(Some(node.pool.get().await.map_err(skein_sql::Error::from)?));
+    let db = open.db();
+    let begun = begin(db, post).await?;
     let to = begun.targets.first().cloned().flatten();
     if let (Some(known), Some(hash)) = (begun.known.get(&post.message_id), post.body_hash) {
         let (is_same, seq) = (known.body_hash == hash, known.seq);
-        skein_sql::discard(db);
         if !is_same {
             return Err(Error::Refused(Code::IdReused));
         }
-        if let Some(to) = &to {
-            node.tell(Tell::Again(vec![(seq, to.mailbox)]));
-        }
-        let online = to.is_some_and(|to| to.node != 0);
-        return Ok(Posted { recipients: 1, online: online.into() });
+        let Some(to) = &to else { return Ok(heard_by(db, post).await?) };
+        node.tell(Tell::Again(vec![(seq, to.mailbox)]));
+        return Ok(Posted { recipients: 1, online: (to.node != 0).into() });
     }
-    let decided = match decide(&db, &begun, post, to.as_ref()).await {
-        Ok(decided) => decided,
-        Err(error) => {
-            skein_sql::discard(db);
-            return Err(error);
-        }
-    };
+    let decided = decide(db, &begun, post, to.as_ref()).await?;
     let recipient = to.map(|to| (to.mailbox, to.node));
     let message = message(post, begun.seqs[0], recipient);
-    if let Err(error) = store::finish(&db, &begun, &[message]).await {
-        skein_sql::discard(db);
-        return Err(error.into());
-    }
+    store::finish(db, &begun, &[message]).await?;
+    open.over();
     measure::routed(post.priority);
     tell(node, post, &begun, recipient, &decided.hidden);
     Ok(decided.posted)
@@ -195,9 +206,14 @@ async fn decide(
         let online = count(webhooks::here(db, post.mesh).await?);
         return Ok(Decided { posted: Posted { recipients: online, online }, hidden });
     }
+    Ok(Decided { posted: heard_by(db, post).await?, hidden: Vec::new() })
+}
+
+/// How many a multicast is for.
+async fn heard_by(db: &Db, post: &Post<'_>) -> Result<Posted, skein_sql::Error> {
     let group = post.target.text().strip_prefix('@').filter(|group| *group != "all");
     let online = count(store::audience(db, post.mesh, group).await?);
-    Ok(Decided { posted: Posted { recipients: online, online }, hidden: Vec::new() })
+    Ok(Posted { recipients: online, online })
 }
 
 fn count(n: i64) -> u64 {

@@ -27,7 +27,9 @@ statements! {
                    as attached,
                exists (select from member o
                         where o.mesh = m.no and o.pubkey = h.key
-                          and o.mailbox is distinct from w.mailbox) as of_another
+                          and o.mailbox is distinct from w.mailbox)
+                 or exists (select from api_key k
+                             where k.mesh = m.no and k.pubkey = h.key) as of_another
           from unnest($1::text[], $2::text[], $3::text[])
                with ordinality as h(mesh_id, pubkey, key, i)
           left join lateral (

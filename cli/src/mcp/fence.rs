@@ -44,7 +44,7 @@ pub fn blunt(text: &str) -> String {
 
 /// Text of others within a line of ours.
 pub fn line(text: &str) -> String {
-    blunt(text).replace(['\n', '\t'], " ")
+    blunt(text).replace(['\n', '\t', '\u{2028}', '\u{2029}'], " ")
 }
 
 /// A name that a peer chose, within quotation marks of ours.

@@ -141,7 +141,7 @@ async fn agents_read_each_other_s_files_with_the_tools_of_the_contract() {
     let host = Host::start(&owner, &[]).await;
 
     let listed = host.say("list_peer_files", json!({"peer": "BOB"})).await;
-    assert_eq!(listed, "bytes\nempty\nsrc/\nsrc/main.rs");
+    assert!(listed.contains("]\nbytes\nempty\nsrc/\nsrc/main.rs\n[end of peer text "), "{listed}");
     let read = host.say("read_peer_file", json!({"peer": "bob", "path": "src/main.rs"})).await;
     assert!(read.starts_with("(This peer is on the same machine"), "{read}");
     assert!(read.contains("]\nfn main() {}\n\n[end of peer text "), "{read}");
@@ -150,7 +150,8 @@ async fn agents_read_each_other_s_files_with_the_tools_of_the_contract() {
     for (path, why) in [("out", "file outside shared directories"), ("x", "file not found")] {
         let (text, is_error) =
             host.call("read_peer_file", json!({"peer": "bob", "path": path})).await;
-        assert_eq!((text, is_error), (format!("read_peer_file: {why}"), true));
+        let said = format!("read_peer_file: the peer refuses, in its words \"{why}\"");
+        assert_eq!((text, is_error), (said, true));
     }
     let (text, is_error) = host.call("list_peer_files", json!({"peer": "*"})).await;
     assert!(is_error && text.contains("name one peer"), "{text}");

@@ -41,6 +41,7 @@ async fn share(ctx: &Context<'_>, call: &ShareContext) -> Result<Option<String>>
 }
 
 async fn get(ctx: &Context<'_>, call: &GetContext) -> Result<Option<String>> {
+    within("query", call.query.len(), limit::RECALL_QUERY_BYTES_MAX)?;
     let found = contexts::find(&ctx.db().await?, ctx.session.mesh, &call.query).await?;
     Ok(ctx.reply::<GetContext>(&ContextResults { contexts: fitting(found) }))
 }

@@ -35,6 +35,12 @@ async fn remember(ctx: &Context<'_>, call: &Remember) -> Result<Option<String>> 
 
 async fn recall(ctx: &Context<'_>, call: &Recall) -> Result<Option<String>> {
     within("query", call.query.len(), limit::RECALL_QUERY_BYTES_MAX)?;
+    let n_words = memory::grams::words(&call.query).len();
+    if n_words > limit::RECALL_WORDS_MAX {
+        let max = limit::RECALL_WORDS_MAX;
+        let why = format!("`query` has {n_words} different words, at most {max}");
+        return Err(Error::Refused(Code::TooLarge, why));
+    }
     let db = ctx.db().await?;
     let mut memories = memory::recall(&db, ctx.session.mesh, &call.query).await?;
     if !ctx.session.caps.replies {

@@ -73,6 +73,7 @@ async fn get(ctx: &Context<'_>, call: &GetSkill) -> Result<Option<String>> {
 
 async fn list(ctx: &Context<'_>, call: &ListSkills) -> Result<Option<String>> {
     let query = call.query.as_deref().unwrap_or_default();
+    within("query", query.len(), limit::RECALL_QUERY_BYTES_MAX)?;
     let found = skills::list(&ctx.db().await?, ctx.session.mesh, query).await?;
     Ok(ctx.reply::<ListSkills>(&SkillList { skills: fitting(found) }))
 }

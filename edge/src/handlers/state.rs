@@ -125,6 +125,8 @@ async fn get(ctx: &Context<'_>, call: &GetState) -> Result<Option<String>> {
 async fn list(ctx: &Context<'_>, call: &ListState) -> Result<Option<String>> {
     let (prefix, after) = (call.prefix.as_deref(), call.after.as_deref());
     let (prefix, after) = (prefix.unwrap_or_default(), after.unwrap_or_default());
+    within("prefix", prefix.len(), limit::STATE_KEY_BYTES_MAX)?;
+    within("after", after.len(), limit::STATE_KEY_BYTES_MAX)?;
     let db = ctx.db().await?;
     let (entries, more) = state::list(&db, ctx.session.mesh, prefix, after).await?;
     let entries = entries.into_iter().map(|entry| shown(ctx, entry)).collect();

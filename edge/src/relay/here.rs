@@ -129,7 +129,10 @@ impl Here {
     pub fn drain(&mut self) {
         let Self { sessions, waiting, n_waiting_bytes, .. } = self;
         waiting.retain(|mailbox, frames| {
-            let Some(session) = sessions.get(mailbox) else { return false };
+            let Some(session) = sessions.get(mailbox) else {
+                *n_waiting_bytes -= frames.iter().map(String::len).sum::<usize>();
+                return false;
+            };
             while let Some(frame) = frames.pop_front_if(|frame| has_room(session, frame)) {
                 *n_waiting_bytes -= frame.len();
                 session.out.frame(frame);

@@ -179,9 +179,11 @@ async fn what_is_no_post_is_refused_in_the_contracts_words() {
     let good = path(&ack);
     let secret = good.rsplit('/').next().unwrap();
     let nobody = format!("/hook/{}/{}", mesh.id, "0".repeat(64));
+    let deep = "[".repeat(limit::STATE_DEPTH_MAX + 1) + &"]".repeat(limit::STATE_DEPTH_MAX + 1);
 
     for (target, body, status, error) in [
         (&good, "{", 400, "invalid JSON"),
+        (&good, deep.as_str(), 400, "JSON nested too deep"),
         (&good, "", 400, "invalid JSON"),
         (&good, "{} {}", 400, "invalid JSON"),
         (&good, "null", 400, "invalid JSON body"),

@@ -225,6 +225,8 @@ pub const MEMORY_BYTES_MAX: usize = 16 * 1024;
 pub const MEMORIES_MAX: i64 = 200_000;
 /// What memories are looked for by.
 pub const RECALL_QUERY_BYTES_MAX: usize = 1024;
+/// Different words of a query: ranking compares the places of each with those of every other.
+pub const RECALL_WORDS_MAX: usize = 32;
 /// Memories in one answer.
 pub const RECALL_MAX: i64 = 20;
 /// A task's title: a hundred of them fit a frame, with all that belongs to them.

@@ -39,6 +39,8 @@ statements! {
              where s.seen_at < now() - make_interval(secs => $3)
                and (s.mesh % $2::integer)::integer = any($1)
                and not exists (select from presence p where p.session = s.mailbox)
+               -- The address of an API key is never somebody else's.
+               and not exists (select from api_key k where k.mesh = s.mesh and k.pubkey = s.key)
              order by s.seen_at
              limit $4
                for update skip locked),

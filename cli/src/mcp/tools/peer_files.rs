@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use skein_wire::limit;
 use skein_wire::peer_files::{PeerDirRequest, PeerFileRequest};
 use skein_wire::presence::Peer;
 
@@ -16,6 +17,8 @@ use crate::mcp::targets::{self, Target};
 
 /// The peer answers, not the server: as long as the reference waits.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// What is shown of a peer's own words for a refusal.
+const REFUSAL_CHARS_MAX: usize = 300;
 
 pub const TOOLS: &[Tool] = &[
     Tool {
@@ -53,7 +56,7 @@ async fn read(call: Call) -> Reply {
     let ask = PeerFileRequest { target_pubkey: spec, file_path };
     let answer = mesh.ask_within(&ask, PATIENCE).await?;
     if let Some(why) = answer.error {
-        return Err(fence::line(&why));
+        return Err(refused(&why));
     }
     let bytes = STANDARD.decode(answer.content.unwrap_or_default());
     let bytes = bytes.map_err(|_| "the peer's answer is no base64".to_owned())?;
@@ -71,14 +74,20 @@ async fn list(call: Call) -> Reply {
     let ask = PeerDirRequest { target_pubkey: spec, dir_path, pattern };
     let answer = mesh.ask_within(&ask, PATIENCE).await?;
     if let Some(why) = answer.error {
-        return Err(fence::line(&why));
+        return Err(refused(&why));
     }
     let entries = answer.entries.unwrap_or_default();
     if entries.is_empty() {
         return Ok("No files.".into());
     }
-    let lines: Vec<_> = entries.iter().map(|entry| fence::line(entry)).collect();
-    Ok(lines.join("\n"))
+    let lines = entries.iter().take(limit::PEER_DIR_ENTRIES_MAX).map(|entry| fence::line(entry));
+    Ok(fence::around(&lines.collect::<Vec<_>>().join("\n"), &fence::mark()))
+}
+
+/// What the peer says instead of an answer, as its words.
+fn refused(why: &str) -> String {
+    let why: String = why.chars().take(REFUSAL_CHARS_MAX).collect();
+    format!("the peer refuses, in its words \"{}\"", fence::line(&why).replace('"', "'"))
 }
 
 /// Whether the peer is on this machine, as it says.

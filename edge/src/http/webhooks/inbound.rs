@@ -257,6 +257,10 @@ impl WebhookRoute {
             Ok(_) => return invalid("invalid JSON body"),
             Err(_) => return invalid("invalid JSON"),
         }
+        // It stands deeper in the push, and readers of JSON end at 128 levels.
+        if skein_wire::state::depth(&body) > limit::STATE_DEPTH_MAX {
+            return invalid("JSON nested too deep");
+        }
         match self.take(&edge, &address, request, &body).await {
             Ok(taken) => Reply::Taken(Plain(taken)),
             Err(refusal) => refusal.into(),

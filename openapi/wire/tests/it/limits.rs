@@ -163,6 +163,7 @@ fn table() -> Vec<(&'static str, u128, u128)> {
         MEMORY_BYTES_MAX 16 * KIB,
         MEMORIES_MAX 200_000,
         RECALL_QUERY_BYTES_MAX KIB,
+        RECALL_WORDS_MAX 32,
         RECALL_MAX 20,
         TASK_TITLE_BYTES_MAX KIB,
         TASK_ASSIGNEE_BYTES_MAX 512,
