@@ -282,6 +282,21 @@ async fn whoever_holds_a_key_can_be_no_member_with_it() {
 }
 
 #[tokio::test]
+async fn the_address_of_a_key_is_nobody_elses_however_long_it_was_not_used() {
+    let mesh = TestMesh::start(1).await;
+    let key = Key::make(&mesh, "robot", &ALL).await;
+    let eve = mesh.member("eve").await;
+    let address = key.keys.public.hex();
+    mesh.run(&format!("delete from session where key = '{address}'")).await;
+
+    let mut peer = Peer::open(&mesh.edges[0], &eve, key.keys.clone()).await;
+    peer.send(&hello_frame(&eve, &key.keys, OURS)).await;
+
+    assert_eq!(peer.next().await["code"], "unauthorized");
+    assert_eq!(key.ask(&mesh, 0, "GET", "/state", "").await.status, 200);
+}
+
+#[tokio::test]
 async fn a_key_that_expired_is_good_no_longer() {
     let mesh = TestMesh::start(1).await;
     let key = Key::make(&mesh, "robot", &["state:read"]).await;

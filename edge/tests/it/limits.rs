@@ -365,3 +365,21 @@ async fn sockets_of_a_mesh_that_come_at_once() {
     let n_in = answers.iter().filter(|(_, said)| said["type"] == "hello_ack").count();
     assert_eq!(n_in, 3, "{:?}", answers.iter().map(|(_, said)| said).collect::<Vec<_>>());
 }
+
+#[tokio::test]
+async fn what_is_looked_for_has_a_limit_wherever_rows_are_compared_with_it() {
+    let mesh = TestMesh::start(1).await;
+    let mut ann = mesh.peer("ann", 0).await;
+    let x = |n: usize| "x".repeat(n);
+
+    for (kind, field, max, found) in [
+        ("list_skills", "query", limit::RECALL_QUERY_BYTES_MAX, "skill_list"),
+        ("get_context", "query", limit::RECALL_QUERY_BYTES_MAX, "context_results"),
+        ("list_state", "prefix", limit::STATE_KEY_BYTES_MAX, "state_list"),
+        ("list_state", "after", limit::STATE_KEY_BYTES_MAX, "state_list"),
+    ] {
+        let frame = |n: usize| json!({"type": kind, field: x(n)});
+        assert_eq!(ann.call(frame(max)).await["type"], found, "{kind} {field}");
+        assert_eq!(ann.call(frame(max + 1)).await["code"], "too_large", "{kind} {field}");
+    }
+}

@@ -220,6 +220,7 @@ async fn a_memory_its_tags_a_query_and_how_many_there_are_have_limits() {
     let mesh = TestMesh::start(1).await;
     let mut ann = mesh.peer("ann", 0).await;
     let x = |n: usize| "x".repeat(n);
+    let words = |n: usize| (0..n).map(|n| format!("word{n} ")).collect::<String>();
     let tags = |n: usize, len: usize| {
         json!({"type": "remember", "content": "c",
                                              "tags": vec![x(len); n]})
@@ -233,6 +234,8 @@ async fn a_memory_its_tags_a_query_and_how_many_there_are_have_limits() {
         (tags(1, limit::TAG_BYTES_MAX + 1), "too_large"),
         (recall(&x(limit::RECALL_QUERY_BYTES_MAX)), "memory_results"),
         (recall(&x(limit::RECALL_QUERY_BYTES_MAX + 1)), "too_large"),
+        (recall(&words(limit::RECALL_WORDS_MAX)), "memory_results"),
+        (recall(&words(limit::RECALL_WORDS_MAX + 1)), "too_large"),
         (json!({"type": "remember"}), "invalid_message"),
         (json!({"type": "recall"}), "invalid_message"),
     ] {
