@@ -4,7 +4,7 @@
 //! of the member. What other commands of this home received meanwhile is shown as well: there is
 //! one inbox a mesh and home.
 //!
-//! An agent's session has an inbox of its own beside it ([`agents`]). Mail of agents that cannot
+//! An agent's session has an inbox of its own beside it (`agents`). Mail of agents that cannot
 //! come back is shown here; what waits for one that can is its own to read, and is only counted.
 
 mod agents;
