@@ -101,6 +101,24 @@ table audit_place
     CHECK (only_row)
     PRIMARY KEY (only_row)
 
+table clock with fillfactor=50, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=1000, autovacuum_vacuum_cost_delay=0
+    mesh bigint not null
+    bucket integer not null default ((mesh % (64)::bigint))::integer
+    speed double precision not null
+    tick bigint not null default 0
+    sim_base timestamp(3) with time zone not null
+    started_at timestamp(3) with time zone not null
+    paused boolean not null default false
+    anchor_tick bigint not null default 0
+    anchor_at timestamp with time zone not null
+    due_at timestamp with time zone not null
+    CHECK (((anchor_tick >= 0) AND (anchor_tick <= tick)))
+    CHECK (((speed >= (1)::double precision) AND (speed <= (100)::double precision)))
+    CHECK ((tick >= 0))
+    FOREIGN KEY (mesh) REFERENCES mesh(no)
+    PRIMARY KEY (mesh)
+    CREATE INDEX clock_due ON public.clock USING btree (due_at) WHERE (NOT paused)
+
 table context
     mesh bigint not null
     member bigint not null
@@ -137,6 +155,18 @@ table delivery with autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshol
     PRIMARY KEY (seq, recipient)
     CREATE INDEX delivery_look ON public.delivery USING btree (node, xid)
     CREATE INDEX delivery_page ON public.delivery USING btree (recipient, class, seq)
+
+unlogged table duty_report
+    node integer not null
+    kind text not null
+    n_buckets integer not null
+    n_done bigint not null
+    late_ms_max bigint not null
+    late_ms_p99 bigint not null
+    at timestamp with time zone not null
+    CHECK (((octet_length(kind) >= 1) AND (octet_length(kind) <= 16)))
+    FOREIGN KEY (node) REFERENCES node(id) ON DELETE CASCADE
+    PRIMARY KEY (node, kind)
 
 unlogged table hook_pending
     pid bigint not null
@@ -352,6 +382,86 @@ unlogged table relay_frame with autovacuum_vacuum_scale_factor=0, autovacuum_vac
     PRIMARY KEY (id)
     CREATE INDEX relay_frame_until_idx ON public.relay_frame USING btree (until)
 
+table schedule with autovacuum_vacuum_scale_factor=0.05, autovacuum_vacuum_threshold=1000, autovacuum_vacuum_cost_delay=0
+    id uuid not null
+    mesh bigint not null
+    bucket integer not null default ((mesh % (64)::bigint))::integer
+    member bigint not null
+    session bigint not null
+    session_key text not null
+    target text not null
+    to_name text
+    nonce text not null
+    body text not null
+    sealed_to text
+    subtype text
+    priority smallint not null
+    cron text
+    tz text
+    clock text not null
+    missed text not null
+    overlap text not null
+    jitter_s integer not null
+    state text not null default 'active'::text
+    slot timestamp with time zone not null
+    serve_at timestamp with time zone not null
+    run_at timestamp with time zone
+    due_at timestamp with time zone default 
+CASE
+    WHEN ((clock = 'real'::text) AND (state = 'active'::text)) THEN LEAST(serve_at, run_at)
+    ELSE run_at
+END
+    sim_due_at timestamp with time zone default 
+CASE
+    WHEN ((clock = 'sim'::text) AND (state = 'active'::text)) THEN serve_at
+    ELSE NULL::timestamp with time zone
+END
+    fired_count bigint not null default 0
+    n_logged bigint not null default 0
+    last_seq bigint
+    created_at timestamp with time zone not null default now()
+    done_at timestamp with time zone
+    CHECK (((jitter_s >= 0) AND (jitter_s <= 3600)))
+    CHECK (((length(target) >= 1) AND (length(target) <= 129)))
+    CHECK (((octet_length(cron) >= 1) AND (octet_length(cron) <= 256)))
+    CHECK (((octet_length(tz) >= 1) AND (octet_length(tz) <= 64)))
+    CHECK (((priority >= 0) AND (priority <= 2)))
+    CHECK (((state <> 'done'::text) OR (run_at IS NULL)))
+    CHECK (((state = 'done'::text) = (done_at IS NOT NULL)))
+    CHECK ((clock = ANY (ARRAY['real'::text, 'sim'::text])))
+    CHECK ((length(nonce) <= 128))
+    CHECK ((missed = ANY (ARRAY['skip'::text, 'once'::text, 'all'::text])))
+    CHECK ((octet_length(body) <= 1048576))
+    CHECK ((octet_length(to_name) <= 512))
+    CHECK ((overlap = ANY (ARRAY['allow'::text, 'skip'::text])))
+    CHECK ((sealed_to ~ '^[0-9a-f]{64}$'::text))
+    CHECK ((state = ANY (ARRAY['active'::text, 'paused'::text, 'done'::text])))
+    CHECK ((subtype = 'reminder'::text))
+    FOREIGN KEY (member) REFERENCES member(mailbox)
+    FOREIGN KEY (mesh) REFERENCES mesh(no)
+    PRIMARY KEY (id)
+    CREATE INDEX schedule_done ON public.schedule USING btree (done_at) WHERE (done_at IS NOT NULL)
+    CREATE INDEX schedule_due ON public.schedule USING btree (bucket, due_at) WHERE (due_at IS NOT NULL)
+    CREATE INDEX schedule_member ON public.schedule USING btree (member, state)
+    CREATE INDEX schedule_mesh ON public.schedule USING btree (mesh) WHERE (state <> 'done'::text)
+    CREATE INDEX schedule_of_mesh ON public.schedule USING btree (mesh)
+    CREATE INDEX schedule_sim_due ON public.schedule USING btree (mesh, sim_due_at) WHERE (sim_due_at IS NOT NULL)
+
+table schedule_fire with autovacuum_vacuum_scale_factor=0.05, autovacuum_vacuum_threshold=10000, autovacuum_vacuum_cost_delay=0
+    schedule uuid not null
+    mesh bigint not null
+    n bigint not null
+    slot timestamp with time zone not null
+    at timestamp with time zone not null
+    late_ms bigint not null
+    outcome text not null
+    message_id uuid
+    detail text
+    CHECK ((octet_length(detail) <= 1024))
+    CHECK ((outcome = ANY (ARRAY['fired'::text, 'overlapped'::text, 'missed'::text, 'failed'::text])))
+    FOREIGN KEY (schedule) REFERENCES schedule(id) ON DELETE CASCADE
+    PRIMARY KEY (schedule, n)
+
 table send_key_0 with autovacuum_enabled=false
     message_id uuid not null
     body_hash bytea not null
@@ -548,6 +658,56 @@ table task_dependency
     PRIMARY KEY (task, depends_on)
     CREATE INDEX task_dependency_depends_on_idx ON public.task_dependency USING btree (depends_on)
     CREATE INDEX task_dependency_mesh_idx ON public.task_dependency USING btree (mesh)
+
+table watch with fillfactor=70, autovacuum_vacuum_scale_factor=0.1, autovacuum_vacuum_cost_delay=0
+    mesh bigint not null
+    id text not null
+    bucket integer not null default ((mesh % (64)::bigint))::integer
+    member bigint not null
+    url text not null
+    mode text not null
+    extract text
+    interval_s integer not null
+    notify_on text not null
+    headers text
+    header_names text[] not null default '{}'::text[]
+    label text
+    group_path text
+    created_at timestamp with time zone not null default now()
+    phase double precision not null
+    check_no bigint not null default 0
+    next_at timestamp with time zone not null default now()
+    checked_at timestamp with time zone
+    value text
+    hash text
+    http_status integer
+    error text
+    failures integer not null default 0
+    etag text
+    last_modified text
+    CHECK (((interval_s >= 5) AND (interval_s <= 2592000)))
+    CHECK (((octet_length(url) >= 1) AND (octet_length(url) <= 2048)))
+    CHECK (((phase >= (0)::double precision) AND (phase < (1)::double precision)))
+    CHECK (((value IS NULL) = (hash IS NULL)))
+    CHECK ((cardinality(header_names) <= 32))
+    CHECK ((failures >= 0))
+    CHECK ((hash ~ '^[0-9a-f]{16}$'::text))
+    CHECK ((id ~ '^w_[0-9a-f]{8}$'::text))
+    CHECK ((mode = ANY (ARRAY['hash'::text, 'json'::text, 'status'::text])))
+    CHECK ((octet_length("extract") <= 512))
+    CHECK ((octet_length(error) <= 256))
+    CHECK ((octet_length(etag) <= 1024))
+    CHECK ((octet_length(group_path) <= 128))
+    CHECK ((octet_length(headers) <= 32768))
+    CHECK ((octet_length(label) <= 256))
+    CHECK ((octet_length(last_modified) <= 256))
+    CHECK ((octet_length(notify_on) <= 266))
+    CHECK ((octet_length(value) <= 4096))
+    FOREIGN KEY (member) REFERENCES member(mailbox)
+    FOREIGN KEY (mesh) REFERENCES mesh(no)
+    PRIMARY KEY (mesh, id)
+    CREATE INDEX watch_due ON public.watch USING btree (bucket, next_at)
+    CREATE INDEX watch_member_idx ON public.watch USING btree (member)
 
 table webhook
     id text not null

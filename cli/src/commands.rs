@@ -6,6 +6,7 @@
 pub mod attach;
 pub mod audit;
 pub mod bench;
+pub mod clock;
 pub mod completions;
 pub mod config;
 pub mod context;
@@ -24,6 +25,8 @@ pub mod mesh;
 pub mod peer_file;
 pub mod peers;
 pub mod ping;
+pub mod remind;
+pub mod schedule;
 pub mod send;
 pub mod skill;
 pub mod state;
@@ -33,8 +36,10 @@ pub mod summary;
 pub mod task;
 pub mod trace;
 pub mod up;
+pub mod watch;
 pub mod webhook;
 pub mod whoami;
+pub mod worker;
 
 use clap::{Parser, Subcommand};
 
@@ -119,6 +124,16 @@ pub enum Command {
     /// Make, claim, complete and list pieces of work.
     #[command(subcommand)]
     Task(task::Command),
+    /// Send a message later, once or again and again.
+    Remind(remind::Args),
+    /// List, show, hold and end what will be sent later.
+    #[command(subcommand)]
+    Schedule(schedule::Command),
+    /// Show the simulation clock of the mesh, start it, stop it.
+    Clock(clock::Args),
+    /// Watch URLs, and be told when they change.
+    #[command(subcommand)]
+    Watch(watch::Command),
     /// Publish data to whoever listens, listen, and list.
     #[command(subcommand)]
     Stream(stream::Command),
@@ -142,6 +157,9 @@ pub enum Command {
     /// Show what happened in a mesh, and prove that nobody changed the log of it.
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Show who does what without being asked, and how late.
+    #[command(subcommand)]
+    Worker(worker::Command),
     /// Measure edges: throughput, latency, memory, CPU.
     Bench(bench::Args),
 }
@@ -220,6 +238,10 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::Skill(command) => skill::run(context, command).await,
         Command::Memory(command) => memory::run(context, command).await,
         Command::Task(command) => task::run(context, command).await,
+        Command::Remind(args) => remind::run(context, args).await,
+        Command::Schedule(command) => schedule::run(context, command).await,
+        Command::Clock(args) => clock::run(context, args).await,
+        Command::Watch(command) => watch::run(context, command).await,
         Command::Stream(command) => stream::run(context, command).await,
         Command::Key(command) => key::run(context, command).await,
         Command::Webhook(command) => webhook::run(context, command).await,
@@ -229,6 +251,7 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::Config(command) => config::run(context, command),
         Command::Completions(args) => completions::run(&args),
         Command::Audit(command) => audit::run(context, command).await,
+        Command::Worker(command) => worker::run(context, command).await,
         Command::Bench(args) => bench::run(context, args).await,
     }
 }

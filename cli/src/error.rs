@@ -30,7 +30,7 @@ pub const CODES: [(&str, u8, &str); 15] = [
     ("io", 1, "the operating system failed"),
     ("local", 1, "something of a local mesh did not start or work"),
     ("database", 1, "the private PostgreSQL of a local mesh failed"),
-    ("unwell", 1, "a check of `doctor` or `audit verify` failed"),
+    ("unwell", 1, "a check of `doctor`, `audit verify` or `watch test` failed"),
 ];
 
 /// A command that did not do what was asked.
@@ -118,7 +118,7 @@ pub enum Error {
     #[error(transparent)]
     Database(#[from] skein_embedded::Error),
 
-    /// A check of `doctor` or `audit verify` failed.
+    /// A check of `doctor`, `audit verify` or `watch test` failed.
     #[error("{what}")]
     Unwell {
         /// Which hop is broken, and how.
@@ -172,7 +172,7 @@ impl Error {
                 "`skein peers`, `skein member list` and `skein mesh list` show what there is"
             }
             Self::NotHere(_) => "a message sent now is kept and given when it comes back",
-            Self::Ambiguous { .. } => "use the key instead of the name; `skein peers` lists them",
+            Self::Ambiguous { .. } => "use the whole key or id instead; `skein peers` lists keys",
             Self::NotConnected(_) => "`skein doctor` finds the hop that is broken",
             Self::Damaged { .. } => "put a copy back, or move it away and join again",
             Self::Crypto(_) => "copy the link again, whole, with what stands after the #",
@@ -236,6 +236,12 @@ fn advice(code: &str) -> Option<&'static str> {
         Code::Capacity => "the mesh is full; try again when somebody has left",
         Code::Forbidden => "ask the owner of the mesh, or an admin",
         Code::UnknownTarget => "`skein peers` lists who is here",
+        Code::NoClock => "`skein clock set SPEED` starts one",
+        Code::ScheduleNotFound => "`skein schedule list` lists yours",
+        Code::ScheduleLimit => "`skein schedule cancel ID` ends one of yours",
+        Code::WatchNotFound => "`skein watch list` lists yours",
+        Code::WatchLimit => "`skein watch rm ID` ends one of yours",
+        Code::UrlRefused => "the operator allows more addresses with SKEIN_FETCH_ALLOW",
         Code::MailboxFull | Code::MeshFull => "wait until some of it was read",
         Code::TooLarge => "send less at once",
         Code::Replayed | Code::Superseded | Code::Unavailable | Code::RateLimited => {

@@ -15,8 +15,10 @@ pub mod mcp;
 pub mod output;
 pub mod probe;
 pub mod rest;
+pub mod schedules;
 pub mod shared;
 pub mod time;
 pub mod tls;
+pub mod when;
 
 pub use error::{Error, Result};

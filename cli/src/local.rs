@@ -116,7 +116,7 @@ impl Local {
         let worker = Program {
             name: "the worker".into(),
             path: self.programs.worker.clone(),
-            environment: vec![("DATABASE_URL", url), ("NO_COLOR", text("1"))],
+            environment: self.shared(&url)?,
             log: self.folder.log("worker")?,
             patience: HAND_OVER_WITHIN,
         };
@@ -175,18 +175,32 @@ impl Local {
         &self.folder
     }
 
-    fn edge(&self, index: usize, url: &SecretText) -> Result<Program> {
-        let place = &self.places[index];
+    /// What edges and workers are both told.
+    fn shared(&self, url: &SecretText) -> Result<Vec<(&'static str, SecretText)>> {
         let key = folder::from_environment(&["SKEIN_DEPLOYMENT_KEY", "BROKER_ENCRYPTION_KEY"]);
         let key = key.map_or_else(|| self.folder.secret("deployment-key"), Ok)?;
         let mut environment = vec![
             ("DATABASE_URL", url.clone()),
             ("SKEIN_DEPLOYMENT_KEY", key),
-            ("SKEIN_OPERATOR_TOKEN", self.operator_token.clone()),
-            ("SKEIN_LISTEN", text(place.listen().to_string())),
             // Their log is a file.
             ("NO_COLOR", text("1")),
         ];
+        if folder::from_environment(&["SKEIN_FETCH_ALLOW"]).is_none() {
+            // What a watch can see of these edges, everybody sees who is in the mesh.
+            let allow = self.http().join(",").replace("http://", "");
+            environment.push(("SKEIN_FETCH_ALLOW", text(allow)));
+        }
+        Ok(environment)
+    }
+
+    fn edge(&self, index: usize, url: &SecretText) -> Result<Program> {
+        let place = &self.places[index];
+        let mut environment = self.shared(url)?;
+        environment.extend([
+            ("SKEIN_OPERATOR_TOKEN", self.operator_token.clone()),
+            ("SKEIN_LISTEN", text(place.listen().to_string())),
+            ("SKEIN_TEST_TARGETS", text("1")),
+        ]);
         if folder::from_environment(&["SKEIN_PUBLIC_URL"]).is_none() {
             environment.push(("SKEIN_PUBLIC_URL", text(place.socket())));
         }

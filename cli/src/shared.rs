@@ -1,8 +1,9 @@
 //! A folder that a session lets its peers read, and nothing else of this machine.
 //!
 //! A path is taken relative to the folder. Links are followed first and judged by where they end, so
-//! nothing leaves the folder by one. What a listing leaves out is not shared either: names that
-//! begin with a dot, which hold secrets and settings. Refusals are worded as in the contract.
+//! nothing leaves the folder by one; what lies behind such a link is not there, whether or not it
+//! is. What a listing leaves out is not shared either: names that begin with a dot, which hold
+//! secrets and settings. Refusals are worded as in the contract.
 
 use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
@@ -11,7 +12,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::OFlags;
-use skein_wire::limit::{PEER_DIR_DEPTH_MAX, PEER_DIR_ENTRIES_MAX, PEER_FILE_BYTES_MAX};
+use skein_wire::limit::{
+    PEER_DIR_DEPTH_MAX, PEER_DIR_ENTRIES_MAX, PEER_FILE_BYTES_MAX, PEER_PATTERN_BYTES_MAX,
+};
 use skein_wire::peer_files as words;
 
 /// What listing one folder may look at; a folder of more is not searched to its end.
@@ -53,7 +56,11 @@ impl Shared {
         if !dir.is_dir() {
             return Err(words::NOT_A_DIR.into());
         }
-        let pattern = pattern.filter(|pattern| !pattern.is_empty()).map(Pattern::new);
+        let pattern = pattern.unwrap_or_default();
+        if pattern.len() > PEER_PATTERN_BYTES_MAX {
+            return Err(words::LONG_PATTERN.into());
+        }
+        let pattern = Pattern::new(pattern);
         let mut listing = Listing { root: &self.root, pattern, entries: Vec::new(), looked_at: 0 };
         listing.walk(&dir, "", 0).map_err(|error| format!("read error: {error}"))?;
         listing.entries.sort_unstable();
@@ -73,13 +80,11 @@ impl Shared {
         if is_hidden(inner) {
             return Err(outside.into());
         }
-        let path = self.root.join(inner).canonicalize().map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => missing.to_owned(),
-            _ => format!("read error: {error}"),
-        })?;
+        // Whatever is wrong behind a link that leaves the folder would tell what is there.
+        let path = self.root.join(inner).canonicalize().map_err(|_| missing.to_owned())?;
         match path.strip_prefix(&self.root) {
             Ok(inner) if !is_hidden(inner) => Ok(path),
-            _ => Err(outside.into()),
+            _ => Err(missing.into()),
         }
     }
 }
@@ -122,7 +127,7 @@ fn begins_with_dot(name: &OsStr) -> bool {
 /// A listing that is being made.
 struct Listing<'a> {
     root: &'a Path,
-    pattern: Option<Pattern>,
+    pattern: Pattern,
     entries: Vec<String>,
     looked_at: usize,
 }
@@ -155,7 +160,7 @@ impl Listing<'_> {
             }
             let is_dir = path.is_dir();
             let shown = format!("{prefix}{name}{}", if is_dir { "/" } else { "" });
-            if self.pattern.as_ref().is_none_or(|pattern| pattern.is_in(&name)) {
+            if self.pattern.is_in(&name) {
                 self.entries.push(shown.clone());
             }
             if is_dir && depth < PEER_DIR_DEPTH_MAX {
@@ -167,31 +172,30 @@ impl Listing<'_> {
     }
 }
 
-/// `*` for any text and `?` for any character, found anywhere in a name, whatever the case.
+/// `*` for any text and `?` for any character, found anywhere in a name, whatever the case: pieces
+/// that stand in the name one behind the other.
 #[derive(Debug)]
-struct Pattern(Vec<char>);
+struct Pattern(Vec<Vec<char>>);
 
 impl Pattern {
     fn new(pattern: &str) -> Self {
-        Self(pattern.to_lowercase().chars().collect())
+        let pattern = pattern.to_lowercase();
+        let pieces = pattern.split('*').filter(|piece| !piece.is_empty());
+        Self(pieces.map(|piece| piece.chars().collect()).collect())
     }
 
     fn is_in(&self, name: &str) -> bool {
         let name: Vec<char> = name.to_lowercase().chars().collect();
-        // Which characters of the name a match of the pattern so far may end before: at first any.
-        let mut ends = vec![true; name.len() + 1];
-        for wanted in &self.0 {
-            let mut next = vec![false; name.len() + 1];
-            for at in 0..=name.len() {
-                next[at] = match wanted {
-                    '*' => ends[at] || (at > 0 && next[at - 1]),
-                    '?' => at > 0 && ends[at - 1],
-                    wanted => at > 0 && ends[at - 1] && name[at - 1] == *wanted,
-                };
-            }
-            ends = next;
-        }
-        ends.contains(&true)
+        let mut rest = name.as_slice();
+        // The first place of a piece leaves the most to those behind it, so no other is tried.
+        self.0.iter().all(|piece| {
+            let fits = |there: &[char]| {
+                there.iter().zip(piece).all(|(c, wanted)| *wanted == '?' || c == wanted)
+            };
+            let place = rest.windows(piece.len()).position(fits);
+            rest = place.map_or(&[], |at| &rest[at + piece.len()..]);
+            place.is_some()
+        })
     }
 }
 
@@ -249,14 +253,16 @@ mod tests {
             ("../outside", words::TRAVERSAL),
             ("a..b", words::TRAVERSAL),
             ("src/../../outside", words::TRAVERSAL),
-            ("out", words::FILE_OUTSIDE),
-            ("up/outside", words::FILE_OUTSIDE),
-            ("up", words::FILE_OUTSIDE),
+            ("out", words::NO_FILE),
+            ("up/outside", words::NO_FILE),
+            ("up/nothing", words::NO_FILE),
+            ("up/outside/x", words::NO_FILE),
+            ("up", words::NO_FILE),
             (outside, words::FILE_OUTSIDE),
             ("/nowhere/at/all", words::FILE_OUTSIDE),
             ("/dev/zero", words::FILE_OUTSIDE),
             (".secret", words::FILE_OUTSIDE),
-            ("open", words::FILE_OUTSIDE),
+            ("open", words::NO_FILE),
             ("src/.git", words::FILE_OUTSIDE),
             (".nothing", words::FILE_OUTSIDE),
             ("nothing", words::NO_FILE),
@@ -269,7 +275,8 @@ mod tests {
         }
         for (path, why) in [
             ("..", words::TRAVERSAL),
-            ("up", words::DIR_OUTSIDE),
+            ("up", words::NO_DIR),
+            ("up/nothing", words::NO_DIR),
             ("/", words::DIR_OUTSIDE),
             ("nothing", words::NO_DIR),
             ("a.txt", words::NOT_A_DIR),
@@ -341,6 +348,16 @@ mod tests {
     }
 
     #[test]
+    fn a_pattern_has_its_limit() {
+        let (_place, shared) = place();
+        let longest = format!("{}.rs", "*".repeat(PEER_PATTERN_BYTES_MAX - 3));
+
+        assert_eq!(shared.list("src", Some(&longest)).unwrap(), ["main.rs"]);
+        let longer = format!("*{longest}");
+        assert_eq!(shared.list("src", Some(&longer)), Err(words::LONG_PATTERN.to_owned()));
+    }
+
+    #[test]
     fn a_pattern_is_found_anywhere_and_means_what_it_says() {
         for (pattern, name, is_in) in [
             ("*.rs", "MAIN.RS", true),
@@ -351,6 +368,11 @@ mod tests {
             ("a*c*e", "xxabcdexx", true),
             ("a*c*e", "eca", false),
             ("(", "a(b", true),
+            ("ab?d*d", "xabcabcdd", true),
+            ("ab*ab", "xabyab", true),
+            ("ab*ab", "xaby", false),
+            ("???", "ab", false),
+            ("", "a", true),
             ("*", "", true),
         ] {
             assert_eq!(Pattern::new(pattern).is_in(name), is_in, "{pattern} in {name}");

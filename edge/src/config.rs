@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use skein_fetch::Allow;
 use skein_wire::limit;
 
 /// A setting that is missing or cannot be read.
@@ -20,6 +21,13 @@ impl Secret {
     /// The text.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// The 32 bytes that it is the hex of. Its form was checked when it was read.
+    pub fn key(&self) -> [u8; 32] {
+        let mut key = [0; 32];
+        hex::decode_to_slice(&self.0, &mut key).expect("its form was checked");
+        key
     }
 }
 
@@ -60,6 +68,12 @@ pub struct Config {
     pub hooks_per_minute: u32,
     /// `SKEIN_API_KEY_RATE_PER_MIN`, default 6000: requests of one API key, on this edge.
     pub api_key_requests_per_minute: u32,
+    /// `SKEIN_FETCH_ALLOW`, default nothing: ranges and ports beyond the public internet that URL
+    /// watches may look at. The workers' must be the same.
+    pub fetch_allow: Allow,
+    /// `SKEIN_TEST_TARGETS` is `1`: `/test/clock`, `/test/flip` and `/test/html` are served, for
+    /// watches to be tried on.
+    pub test_targets: bool,
     /// `SKEIN_TLS_CERT` and `SKEIN_TLS_KEY`: PEM files; both or none.
     pub tls: Option<(PathBuf, PathBuf)>,
     /// `GIT_SHA`: what `/health` says, default `unknown`.
@@ -127,6 +141,10 @@ impl Config {
                 "SKEIN_API_KEY_RATE_PER_MIN",
                 limit::API_KEY_REQUESTS_PER_MINUTE,
             )?,
+            fetch_allow: get(skein_fetch::VARIABLE).unwrap_or_default().parse().map_err(
+                |error: skein_fetch::AllowError| fail(skein_fetch::VARIABLE, &error.to_string()),
+            )?,
+            test_targets: get("SKEIN_TEST_TARGETS").as_deref() == Some("1"),
             tls,
             git_sha: get("GIT_SHA").unwrap_or_else(|| "unknown".to_owned()),
         })

@@ -5,6 +5,7 @@
 //! old client would take a stray one for the answer to its oldest question.
 
 pub mod audit;
+pub mod clock;
 pub mod contexts;
 pub mod groups;
 pub mod memory;
@@ -13,11 +14,13 @@ pub mod messaging;
 pub mod peer_files;
 pub mod presence;
 pub mod profile;
+pub mod schedules;
 pub mod skills;
 pub mod state;
 pub mod stats;
 pub mod streams;
 pub mod tasks;
+pub mod watches;
 pub mod webhooks;
 
 use std::sync::Arc;
@@ -110,8 +113,8 @@ const SILENT: &[&str] = &[
     "unsubscribe",
 ];
 
-/// Questions to another peer, answered when that peer has answered.
-const ANSWERED_LATER: &[&str] = &["peer_file_request", "peer_dir_request"];
+/// Questions to another peer, or to another server, answered when that has answered.
+const ANSWERED_LATER: &[&str] = &["peer_file_request", "peer_dir_request", "watch_test"];
 
 /// Answers to another peer. Their `_reqId` is that peer's, and names nothing of the sender's.
 const ANSWERS: &[&str] = &["peer_file_response", "peer_dir_response"];
@@ -215,7 +218,10 @@ pub(crate) async fn route(
         Message::Streams(request) => streams::handle(ctx, request).await,
         Message::Memory(request) => memory::handle(ctx, request).await,
         Message::MeshInfo(request) => mesh_info::handle(ctx, request).await,
+        Message::Clock(request) => clock::handle(ctx, request).await,
         Message::Tasks(request) => tasks::handle(ctx, request).await,
+        Message::Watches(request) => watches::handle(ctx, request).await,
+        Message::Schedules(request) => schedules::handle(ctx, request).await,
         Message::Webhooks(request) => webhooks::handle(ctx, request).await,
         Message::Audit(request) => audit::handle(ctx, request).await,
     }

@@ -24,7 +24,9 @@ mod methods;
 mod nodes;
 mod state;
 mod tasks;
+mod test_targets;
 mod webhooks;
+mod workers;
 
 use std::{num::NonZeroU32, sync::Arc, time::Instant};
 
@@ -55,6 +57,7 @@ use self::{
     state::StateRoutes,
     tasks::TaskRoutes,
     webhooks::{Address, WebhookRoute, WebhookRoutes},
+    workers::WorkerRoutes,
 };
 
 use crate::Edge;
@@ -143,6 +146,7 @@ fn service(hooks_per_minute: u32) -> OpenApiService<impl OpenApi, ()> {
         TaskRoutes,
         WebhookRoutes,
         NodeRoutes,
+        WorkerRoutes,
     );
     OpenApiService::new(apis, "Skein", env!("CARGO_PKG_VERSION"))
         .description("A mesh of sessions that send each other sealed messages.")
@@ -205,6 +209,11 @@ impl Routes {
                 .content_type("text/html; charset=utf-8")
                 .header(header::CONTENT_SECURITY_POLICY, PAGE_POLICY)
                 .body(self.page.clone())),
+            ("GET", "/test/clock" | "/test/flip" | "/test/html")
+                if self.edge.config.test_targets =>
+            {
+                Ok(test_targets::answer(target))
+            }
             ("GET", "/health") | ("POST", "/join" | "/hook/set-status") => {
                 self.api.call(request).await
             }

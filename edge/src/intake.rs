@@ -24,6 +24,7 @@ use crate::{
     session::{Out, Session, Snapshot},
     states::States,
     teller::{Permit, Tell},
+    ticks::Ticks,
 };
 
 /// Rows that one look reads; past it every session's page is read instead.
@@ -102,6 +103,7 @@ pub struct Intake {
     heard: HashMap<i32, u64>,
     log: Log,
     states: States,
+    ticks: Ticks,
     /// The next look starts at this xid.
     since: i64,
     /// The xmin of a later look, and when that was: where looks start once no crash of the database
@@ -141,6 +143,7 @@ impl Intake {
             heard: HashMap::new(),
             log: Log::default(),
             states: States::default(),
+            ticks: Ticks::default(),
             since,
             ahead: (Instant::now(), since),
             look_due: true,
@@ -237,6 +240,7 @@ impl Intake {
             Note::States { l } => {
                 l.into_iter().for_each(|changed| self.states.announced(changed, self.since));
             }
+            Note::Ticks { l } => l.iter().for_each(|head| self.ticks.tell(head, &self.by_mesh)),
             Note::Status { session } => {
                 // The look reads the statuses of sessions that are thought to be busy; one that
                 // became busy elsewhere is read here.
@@ -395,9 +399,10 @@ impl Intake {
         // What is in the log of a mesh that is new here came before its first session: a look must
         // not bring it behind what comes next.
         let mut meshes: Vec<i64> = self.arrived.iter().map(|a| a.session.mesh).collect();
-        meshes.retain(|mesh| !self.by_mesh.contains_key(mesh));
         meshes.sort_unstable();
         meshes.dedup();
+        self.ticks.begin(&db, &meshes, &self.by_mesh).await?;
+        meshes.retain(|mesh| !self.by_mesh.contains_key(mesh));
         if !meshes.is_empty() {
             self.log.read(&db, &meshes, self.since, &self.by_mesh).await?;
             self.states.begin(&db, &meshes, self.since).await?;
@@ -415,9 +420,7 @@ impl Intake {
             let coming: Vec<serve::Coming> = turn
                 .iter()
                 .map(|Arrived { session, start, .. }| {
-                    // One that is hidden is given none.
-                    let is_visible = session.live().visible;
-                    let targets = if is_visible { session.log_targets() } else { Vec::new() };
+                    let targets = session.log_targets();
                     let (mesh, session) = (session.mesh, session.mailbox);
                     serve::Coming { mesh, session, start, targets }
                 })
@@ -495,6 +498,7 @@ impl Intake {
         }
         self.log.look(&db, self.since, true, &self.by_mesh).await?;
         self.states.look(&db, self.since, &self.by_mesh).await?;
+        self.ticks.look(&db, &self.by_mesh).await?;
         if self.ahead.0.elapsed() > TAKEN_BACK_MAX {
             self.since = std::mem::replace(&mut self.ahead, (Instant::now(), look.xmin)).1;
         }

@@ -27,6 +27,8 @@ pub mod signals;
 pub mod socket;
 mod states;
 pub mod teller;
+mod ticks;
+pub mod watches;
 pub mod webhooks;
 pub mod writer;
 
@@ -46,6 +48,7 @@ pub use config::Config;
 use node::Node;
 use note::Note;
 use teller::Tell;
+use watches::Watches;
 use webhooks::Webhooks;
 
 /// Connections for requests over HTTP.
@@ -118,8 +121,8 @@ impl Edge {
 
     async fn enter(connector: &Connector, config: &Config) -> Result<Arc<Node>, Error> {
         let url = config.public_url.as_deref();
-        let webhooks = Webhooks::of(config);
-        Node::start(connector, &config.region, url, config.peers_max, webhooks).await
+        let (watches, webhooks) = (Watches::of(config), Webhooks::of(config));
+        Node::start(connector, &config.region, url, config.peers_max, watches, webhooks).await
     }
 
     /// The node that serves now.

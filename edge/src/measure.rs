@@ -1,12 +1,12 @@
 //! What the edge measures: the contract's metrics, and how long each hop of a message takes.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
-use skein_sql::health::Health;
+use skein_sql::{duties::Worker, health::Health};
 use skein_wire::{Code, Priority};
 
 /// Seconds, from a tenth of a millisecond to ten seconds.
@@ -60,6 +60,13 @@ fn describe() {
     ] {
         describe_gauge!(name, text);
         gauge!(name).set(0.0);
+    }
+    for (name, text) in [
+        ("skein_duty_buckets", "Buckets of a kind of duty that a worker holds, as it last said"),
+        ("skein_duty_done", "What a worker has done of a kind of duty since it started"),
+        ("skein_duty_late_seconds", "How late a worker last did 99 of 100 things of a kind"),
+    ] {
+        describe_gauge!(name, text);
     }
     // Its labels are not known before the database was asked.
     describe_gauge!("skein_database_info", "Version and settings of the database, as labels");
@@ -135,6 +142,28 @@ pub fn health(health: &Health) {
         "synchronous_commit" => health.synchronous_commit.clone()
     );
     info.set(1.0);
+}
+
+/// What the workers last said of their duties. `said` remembers of whom: what is of a worker that has
+/// gone is 0 from then on.
+pub fn duties(workers: &[Worker], said: &mut BTreeSet<(String, String)>) {
+    let gone = std::mem::take(said);
+    for worker in workers {
+        for report in &worker.reports {
+            let labels = (worker.node.to_string(), report.kind.clone());
+            let (n_buckets, tally) = (f64::from(report.n_buckets), report.tally);
+            duty(&labels, n_buckets, tally.n_done as f64, tally.late_ms_p99 as f64 / 1000.0);
+            said.insert(labels);
+        }
+    }
+    gone.difference(said).for_each(|labels| duty(labels, 0.0, 0.0, 0.0));
+}
+
+fn duty((node, kind): &(String, String), n_buckets: f64, n_done: f64, late_s: f64) {
+    let labels = || [("node", node.clone()), ("kind", kind.clone())];
+    gauge!("skein_duty_buckets", &labels()).set(n_buckets);
+    gauge!("skein_duty_done", &labels()).set(n_done);
+    gauge!("skein_duty_late_seconds", &labels()).set(late_s);
 }
 
 /// Whether the database answers.

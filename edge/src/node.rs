@@ -4,6 +4,7 @@
 //! a new id (see [`crate::Edge::run`]). Without the database a node keeps its sockets for a minute.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -11,9 +12,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use skein_sql::{Connector, Error, Pool, Settings, health, nodes, presence, serve, sessions};
+use skein_sql::{
+    Connector, Error, Pool, Settings, clock, duties, health, nodes, presence, serve, sessions,
+};
 use skein_wire::limit;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, error, info, warn};
 
@@ -28,6 +31,7 @@ use crate::{
     settler,
     states::{self, Telling},
     teller::{Tell, Teller},
+    watches::Watches,
     webhooks::Webhooks,
     writer::{self, Writer},
 };
@@ -99,8 +103,12 @@ pub struct Node {
     pub hellos: mpsc::Sender<Waiting>,
     /// The way to other sockets, on any edge.
     pub relay: Arc<Relay>,
+    /// What watches may look at.
+    pub watches: Watches,
     /// How webhooks are shown.
     pub webhooks: Webhooks,
+    /// Room for posts until they are told.
+    pub posts: Arc<Semaphore>,
     /// Cancelled when the node takes no more and its sockets close.
     pub stop: CancellationToken,
     /// Cancelled when the node was declared dead.
@@ -128,6 +136,7 @@ impl Node {
         region: &str,
         url: Option<&str>,
         peers_max: i64,
+        watches: Watches,
         webhooks: Webhooks,
     ) -> Result<Arc<Self>, Error> {
         let first = connector.connect(Settings::Ordinary).await?;
@@ -152,7 +161,9 @@ impl Node {
             states,
             hellos,
             relay: relay.clone(),
+            watches,
             webhooks,
+            posts: Arc::new(Semaphore::new(limit::POSTS_AT_ONCE_MAX)),
             stop: CancellationToken::new(),
             dead: CancellationToken::new(),
             over: CancellationToken::new(),
@@ -302,9 +313,21 @@ impl Node {
                     no: session.attach_no,
                     push: push::event(&session.mesh_id, "peer_left", data),
                 }]));
+                self.pause_clock(departure.mesh).await;
             }
             Ok(None) => (),
             Err(error) => debug!(%error, "a departure is left to the sweep"),
+        }
+    }
+
+    /// Stops the clock of a mesh that nobody is in any more.
+    async fn pause_clock(&self, mesh: i64) {
+        let paused = async {
+            let db = self.pool.get().await?;
+            clock::pause_empty(&db, &[mesh]).await
+        };
+        if let Err(error) = paused.await {
+            debug!(%error, "a clock is left to its next tick");
         }
     }
 
@@ -416,14 +439,18 @@ async fn beat_once(
 async fn watch(pool: Pool) {
     let mut ticks = tokio::time::interval(HEALTH_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut said = BTreeSet::new();
     loop {
         ticks.tick().await;
         let health = async {
             let db = pool.get().await?;
-            health::read(&db).await
+            Ok::<_, Error>((health::read(&db).await?, duties::workers(&db).await?))
         };
         match health.await {
-            Ok(health) => measure::health(&health),
+            Ok((health, workers)) => {
+                measure::health(&health);
+                measure::duties(&workers, &mut said);
+            }
             Err(error) => debug!(%error, "the database was not measured"),
         }
     }

@@ -3,15 +3,12 @@
 //! A note is a hint; the table is the truth. `rows` carries a counter for its destination, so that a
 //! lost one is noticed; the others are best effort, and what they say is also found by a look.
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use skein_sql::serve::Body;
+use skein_sql::clock::Head;
+pub use skein_sql::note::{Event, Inline, Logged, Rows, Told};
 use skein_wire::limit;
-use uuid::Uuid;
 
-use crate::states::Changed;
-
-use crate::relay::Parcels;
+use crate::{relay::Parcels, states::Changed};
 
 /// What a note of several events may hold of them; the rest is the note's own form.
 const EVENTS_BYTES_MAX: usize = limit::NOTIFY_BYTES_MAX - 64;
@@ -36,6 +33,11 @@ pub enum Note {
         /// In no order: each has its version.
         l: Vec<Changed>,
     },
+    /// How far the clocks of meshes have come.
+    Ticks {
+        /// In no order: each is of another mesh.
+        l: Vec<Head>,
+    },
     /// A session's status was changed elsewhere.
     Status {
         /// Its mailbox.
@@ -55,108 +57,6 @@ pub enum Note {
     },
     /// What the relays of two nodes hand each other; it does not go through the intake.
     Relay(Parcels),
-}
-
-/// Messages for sessions of the destination, in the order of their commits.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Rows {
-    /// The writer: the node that stored them.
-    pub w: i32,
-    /// The writer's counter for this destination; one more each time.
-    pub c: u64,
-    /// Direct messages.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub d: Vec<Told>,
-    /// Multicasts.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub l: Vec<Logged>,
-    /// There are more than fit: look.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub cut: bool,
-}
-
-/// A direct message that was told.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Told {
-    /// Its number.
-    pub s: i64,
-    /// The mailbox it was sent to.
-    pub r: i64,
-    /// The session it is for now.
-    pub o: i64,
-    /// Its body, unless it is fresh or does not fit: then the session's page is read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub b: Option<Inline>,
-}
-
-/// A multicast that was told.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Logged {
-    /// Its number.
-    pub s: i64,
-    /// The mesh's number.
-    pub m: i64,
-    /// The sender's mailbox, and what it was sent to.
-    pub a: i64,
-    /// See `a`.
-    pub t: String,
-    /// The transaction that stored it.
-    pub x: i64,
-    /// Its body, unless it is fresh or does not fit: then the log is read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub b: Option<Inline>,
-}
-
-/// A body that travels with its note.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Inline {
-    /// The message's id.
-    pub i: Uuid,
-    /// The key that the sender sealed with.
-    pub k: String,
-    /// 0 now, 1 next, 2 low.
-    pub p: i16,
-    /// As sent.
-    pub n: String,
-    /// As sent.
-    pub c: String,
-    /// When it was stored, epoch milliseconds.
-    pub t: i64,
-}
-
-impl Inline {
-    /// The body of a stored message.
-    pub fn of(body: &Body) -> Self {
-        Self {
-            i: body.message_id,
-            k: body.sender_key.clone(),
-            p: body.priority,
-            n: body.nonce.clone(),
-            c: body.ciphertext.clone(),
-            t: body.at.as_millisecond(),
-        }
-    }
-
-    /// When it was stored.
-    pub fn at(&self) -> Timestamp {
-        Timestamp::from_millisecond(self.t).unwrap_or(Timestamp::UNIX_EPOCH)
-    }
-}
-
-/// A system event for the sessions of a mesh.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Event {
-    /// The mesh's number.
-    pub mesh: i64,
-    /// The session that does not get it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub except: Option<i64>,
-    /// The session that it is about, and which attachment of it: older events are dropped.
-    pub about: i64,
-    /// See `about`.
-    pub no: i64,
-    /// What is pushed.
-    pub push: skein_wire::push::Push,
 }
 
 impl Note {
@@ -187,16 +87,7 @@ impl Note {
             return text;
         }
         match self {
-            Self::Rows(mut rows) => {
-                let with_bodies =
-                    rows.d.iter().any(|t| t.b.is_some()) || rows.l.iter().any(|l| l.b.is_some());
-                if with_bodies {
-                    rows.d.iter_mut().for_each(|t| t.b = None);
-                    rows.l.iter_mut().for_each(|l| l.b = None);
-                    return Self::Rows(rows).payload();
-                }
-                Self::Rows(Rows { d: Vec::new(), l: Vec::new(), cut: true, ..rows }).payload()
-            }
+            Self::Rows(rows) => rows.payload(),
             // An event too large to tell is dropped: `list_peers` is the truth.
             _ => Self::Look.payload(),
         }

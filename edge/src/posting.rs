@@ -4,6 +4,10 @@
 //! lock, and nobody waits for a frame. They count as fresh, so that every recipient reads them from
 //! its page or from the log, in their order, and no body travels in a note. When the connection is
 //! lost in a commit, the caller learns that the outcome is not known, and repeats it under its id.
+//!
+//! A node stores few of them at once, so that they never take every connection of its pool, and a
+//! post keeps its place until it was told: when telling is slow, posting is. Whoever waits too long
+//! for a place is told that nothing was stored.
 
 use std::{sync::Arc, time::Instant};
 
@@ -11,22 +15,23 @@ use skein_sql::{
     Db, SqlState, api_keys,
     serve::Body,
     store::{self, Begun, NewMessage},
-    webhooks,
+    webhooks::{self, Taken},
 };
-use skein_wire::{Code, Priority};
-use tokio::sync::Semaphore;
+use skein_wire::{Code, Priority, limit, webhooks::EVERYBODY};
 use uuid::Uuid;
 
 use crate::{
     mailboxes::Mailboxes,
     measure,
     node::{Node, pause},
-    teller::{Stored, Tell},
+    teller::{Permit, Stored, Tell},
     writer::Target,
 };
 
 /// How often a post is tried again whose transaction lost a race.
 const TRIES_MAX: usize = 3;
+/// Said when no place came free in time.
+pub const BUSY: &str = "this edge stores as many posts as it may; nothing was stored, post again";
 
 /// A message to be stored.
 #[derive(Debug)]
@@ -60,13 +65,8 @@ pub enum Beside<'a> {
     Nothing,
     /// An API key of this id sends it: it is in the key's history.
     ApiKey(&'a str),
-    /// It is what a webhook was given.
-    Webhook {
-        /// The id of a signed one, and the hash of the post's own id: good once.
-        once: Option<(&'a str, &'a [u8; 32])>,
-        /// Whether it is an event, which sessions that hide get too.
-        is_event: bool,
-    },
+    /// A signed webhook of this id was given it; the hash of the post's own id is good once.
+    Once(&'a str, &'a [u8; 32]),
 }
 
 /// What became of a post.
@@ -85,6 +85,10 @@ pub enum Error {
     #[error("refused: {}", .0.message())]
     Refused(Code),
 
+    /// No place came free in time; nothing was stored.
+    #[error("{BUSY}")]
+    Busy,
+
     /// The database failed; after a lost connection it is not known whether the post is stored.
     #[error("database")]
     Sql(#[from] skein_sql::Error),
@@ -93,11 +97,15 @@ pub enum Error {
 /// Stores a message, and tells where it is for.
 ///
 /// # Errors
-/// `unknown_target`, `mailbox_full`, `mesh_full`, `id_reused`, `replayed`, or the database's.
+/// `unknown_target`, `mailbox_full`, `mesh_full`, `id_reused`, `replayed`, `not_found` (the webhook
+/// has ended), that there was no place in time, or the database's.
 pub async fn post(node: &Node, post: &Post<'_>) -> Result<Posted, Error> {
+    let place = node.posts.clone().acquire_owned();
+    let place = tokio::time::timeout(limit::POST_PATIENCE, place).await;
+    let place = Arc::new(place.map_err(|_| Error::Busy)?.expect("it is never closed"));
     let mut tries = 1;
     loop {
-        match once(node, post).await {
+        match once(node, post, &place).await {
             Err(Error::Sql(error)) if error.is_missing_partition() && tries < TRIES_MAX => {
                 pause::partition(&node.pool).await;
             }
@@ -126,6 +134,13 @@ impl Open {
     fn over(mut self) {
         drop(self.0.take());
     }
+
+    /// Nothing of the transaction stays. The connection goes back, unless it does not answer.
+    async fn roll_back(self) {
+        if store::roll_back(self.db()).await {
+            self.over();
+        }
+    }
 }
 
 impl Drop for Open {
@@ -136,28 +151,52 @@ impl Drop for Open {
     }
 }
 
-async fn once(node: &Node, post: &Post<'_>) -> Result<Posted, Error> {
+/// What one try came to.
+enum Tried {
+    /// It is committed, and has to be told.
+    Stored(Box<Stored>, Posted),
+    /// It was stored before: this row of it is told again.
+    Repeat(Option<(i64, i64)>, Posted),
+}
+
+async fn once(node: &Node, post: &Post<'_>, place: &Permit) -> Result<Posted, Error> {
     let open = Open(Some(node.pool.get().await.map_err(skein_sql::Error::from)?));
-    let db = open.db();
+    let tried = store(open.db(), post).await;
+    match tried {
+        Ok(Tried::Stored(..)) => open.over(),
+        _ => open.roll_back().await,
+    }
+    match tried? {
+        Tried::Stored(stored, posted) => {
+            measure::routed(post.priority);
+            node.tell(Tell::Batch(vec![*stored], place.clone()));
+            Ok(posted)
+        }
+        Tried::Repeat(row, posted) => {
+            node.tell(Tell::Again(row.into_iter().collect()));
+            // It keeps its place until then.
+            node.tell(Tell::Batch(Vec::new(), place.clone()));
+            Ok(posted)
+        }
+    }
+}
+
+/// Stores a post and commits, or says why not and leaves its transaction open.
+async fn store(db: &Db, post: &Post<'_>) -> Result<Tried, Error> {
     let begun = begin(db, post).await?;
     let to = begun.targets.first().cloned().flatten();
     if let (Some(known), Some(hash)) = (begun.known.get(&post.message_id), post.body_hash) {
-        let (is_same, seq) = (known.body_hash == hash, known.seq);
-        if !is_same {
+        if known.body_hash != hash {
             return Err(Error::Refused(Code::IdReused));
         }
-        let Some(to) = &to else { return Ok(heard_by(db, post).await?) };
-        node.tell(Tell::Again(vec![(seq, to.mailbox)]));
-        return Ok(Posted { recipients: 1, online: (to.node != 0).into() });
+        let row = to.as_ref().map(|to| (known.seq, to.mailbox));
+        return Ok(Tried::Repeat(row, audience(db, post, to.as_ref()).await?));
     }
-    let decided = decide(db, &begun, post, to.as_ref()).await?;
+    beside(db, &begun, post).await?;
+    let posted = decide(db, post, to.as_ref()).await?;
     let recipient = to.map(|to| (to.mailbox, to.node));
-    let message = message(post, begun.seqs[0], recipient);
-    store::finish(db, &begun, &[message]).await?;
-    open.over();
-    measure::routed(post.priority);
-    tell(node, post, &begun, recipient, &decided.hidden);
-    Ok(decided.posted)
+    store::finish(db, &begun, &[message(post, begun.seqs[0], recipient)]).await?;
+    Ok(Tried::Stored(Box::new(stored(post, &begun, recipient)), posted))
 }
 
 async fn begin(db: &Db, post: &Post<'_>) -> Result<Begun, skein_sql::Error> {
@@ -169,55 +208,54 @@ async fn begin(db: &Db, post: &Post<'_>) -> Result<Begun, skein_sql::Error> {
     store::begin(db, &[], &targets, &ids, 1).await
 }
 
-/// What a post comes to.
-struct Decided {
-    posted: Posted,
-    /// The sessions that hide and get it nevertheless.
-    hidden: Vec<i64>,
+async fn beside(db: &Db, begun: &Begun, post: &Post<'_>) -> Result<(), Error> {
+    match post.beside {
+        Beside::Nothing => Ok(()),
+        Beside::ApiKey(id) => {
+            let sent = [(begun.seqs[0], begun.at)];
+            Ok(api_keys::note(db, post.mesh, id, &sent, true).await?)
+        }
+        Beside::Once(webhook, id_hash) => {
+            match webhooks::take(db, post.mesh, webhook, id_hash).await? {
+                Taken::Now => Ok(()),
+                Taken::Before => Err(Error::Refused(Code::Replayed)),
+                Taken::Ended => Err(Error::Refused(Code::NotFound)),
+            }
+        }
+    }
 }
 
-async fn decide(
-    db: &Db,
-    begun: &Begun,
-    post: &Post<'_>,
-    to: Option<&store::Resolved>,
-) -> Result<Decided, Error> {
-    if let Beside::Webhook { once: Some((webhook, id_hash)), .. } = post.beside
-        && !webhooks::take(db, post.mesh, webhook, id_hash).await?
-    {
-        return Err(Error::Refused(Code::Replayed));
-    }
-    if let Beside::ApiKey(id) = post.beside {
-        let sent = [(begun.seqs[0], begun.at)];
-        api_keys::note(db, post.mesh, id, &sent, true).await?;
-    }
-    let n_bytes = post.nonce.len() + post.ciphertext.len();
+/// Whether there is room where it goes, and whom it is for.
+async fn decide(db: &Db, post: &Post<'_>, to: Option<&store::Resolved>) -> Result<Posted, Error> {
     if matches!(post.target, Target::Key(_)) {
         let to = to.ok_or(Error::Refused(Code::UnknownTarget))?;
+        let n_bytes = post.nonce.len() + post.ciphertext.len();
         let mut mailboxes = Mailboxes::default();
         mailboxes.refresh(db, &[(post.mesh, to.mailbox)]).await?;
         mailboxes.take(post.mesh, to.mailbox, n_bytes).map_err(Error::Refused)?;
-        let posted = Posted { recipients: 1, online: (to.node != 0).into() };
-        return Ok(Decided { posted, hidden: Vec::new() });
     }
-    if let Beside::Webhook { is_event: true, .. } = post.beside {
-        let (seq, at) = (begun.seqs[0], begun.at);
-        let hidden = webhooks::reach_hidden(db, post.mesh, seq, at, n_bytes).await?;
-        let online = count(webhooks::here(db, post.mesh).await?);
-        return Ok(Decided { posted: Posted { recipients: online, online }, hidden });
-    }
-    Ok(Decided { posted: heard_by(db, post).await?, hidden: Vec::new() })
+    Ok(audience(db, post, to).await?)
 }
 
-/// How many a multicast is for.
-async fn heard_by(db: &Db, post: &Post<'_>) -> Result<Posted, skein_sql::Error> {
-    let group = post.target.text().strip_prefix('@').filter(|group| *group != "all");
-    let online = count(store::audience(db, post.mesh, group).await?);
+/// How many it is for.
+async fn audience(
+    db: &Db,
+    post: &Post<'_>,
+    to: Option<&store::Resolved>,
+) -> Result<Posted, skein_sql::Error> {
+    let n = match post.target {
+        Target::Key(_) => {
+            let online = to.is_some_and(|to| to.node != 0);
+            return Ok(Posted { recipients: 1, online: online.into() });
+        }
+        Target::Multicast(target) if target == EVERYBODY => webhooks::here(db, post.mesh).await?,
+        Target::Multicast(target) => {
+            let group = target.strip_prefix('@').filter(|group| *group != "all");
+            store::audience(db, post.mesh, group).await?
+        }
+    };
+    let online = u64::try_from(n).unwrap_or(0);
     Ok(Posted { recipients: online, online })
-}
-
-fn count(n: i64) -> u64 {
-    u64::try_from(n).unwrap_or(0)
 }
 
 fn message<'a>(post: &'a Post<'_>, seq: i64, recipient: Option<(i64, i32)>) -> NewMessage<'a> {
@@ -232,6 +270,7 @@ fn message<'a>(post: &'a Post<'_>, seq: i64, recipient: Option<(i64, i32)>) -> N
         priority: priority(post.priority),
         nonce: post.nonce,
         ciphertext: post.ciphertext,
+        subtype: None,
         recipient,
     }
 }
@@ -244,16 +283,10 @@ fn priority(of: Priority) -> i16 {
     }
 }
 
-fn tell(
-    node: &Node,
-    post: &Post<'_>,
-    begun: &Begun,
-    recipient: Option<(i64, i32)>,
-    hidden: &[i64],
-) {
-    let seq = begun.seqs[0];
+/// What is told of a post.
+fn stored(post: &Post<'_>, begun: &Begun, recipient: Option<(i64, i32)>) -> Stored {
     let body = Body {
-        seq,
+        seq: begun.seqs[0],
         mesh: post.mesh,
         message_id: post.message_id,
         sender: post.sender,
@@ -268,10 +301,5 @@ fn tell(
         subtype: None,
         xid: begun.xid.parse().unwrap_or(0),
     };
-    let stored = Stored { body, recipient, fresh: true, since: Instant::now() };
-    let room = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("it was just made");
-    node.tell(Tell::Batch(vec![stored], Arc::new(room)));
-    if !hidden.is_empty() {
-        node.tell(Tell::Again(hidden.iter().map(|session| (seq, *session)).collect()));
-    }
+    Stored { body, recipient, fresh: true, since: Instant::now() }
 }

@@ -6,14 +6,14 @@ use std::{
 };
 
 use skein_sql::{Error, Pool, fail, serve};
-use skein_wire::{Priority, push::Push};
+use skein_wire::{Priority, push::Push, webhooks::shown};
 use uuid::Uuid;
 
 use crate::{
     log,
     note::Inline,
     session::{Out, Session, What},
-    webhooks,
+    watches, webhooks,
 };
 
 /// Bodies read at once, in bytes: what a turn may take in memory.
@@ -60,11 +60,12 @@ pub fn frame(
         nonce: inline.n.clone(),
         ciphertext: inline.c.clone(),
         created_at: skein_sql::iso(inline.at()),
-        target_spec: target.filter(|_| session.caps.ack).map(str::to_owned),
+        target_spec: target.filter(|_| session.caps.ack).map(|target| shown(target).to_owned()),
         subtype,
         event: None,
         event_data: None,
     };
+    watches::dress(&mut push);
     webhooks::dress(&mut push);
     skein_wire::encode(&push, None)
 }

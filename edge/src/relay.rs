@@ -22,6 +22,8 @@ mod parcel;
 mod parked;
 mod receiver;
 mod sender;
+#[cfg(test)]
+mod tests;
 mod versions;
 
 use std::{
@@ -196,14 +198,20 @@ impl Relay {
     }
 
     /// Takes the answer of a session to what it was asked under this key; `frame` words it for the
-    /// caller, whose `_reqId` it is given. `false`: the session was not asked, or nobody waits.
+    /// caller, whose `_reqId` it is given. `false`: this attachment of the session was not asked, or
+    /// nobody waits.
     pub async fn answer(
         &self,
         session: &Session,
         key: &str,
         frame: impl FnOnce(Option<&str>) -> String,
     ) -> bool {
-        let answered = self.inner().calls.answered(session.mailbox, key);
+        let answered = {
+            let mut inner = self.inner();
+            // What a newer attachment is asked is not answered by the older.
+            let is_here = inner.here.is_here(session);
+            is_here.then(|| inner.calls.answered(session.mailbox, key)).flatten()
+        };
         let Some(asked) = answered else { return false };
         let frame = frame(asked.req_id.as_deref());
         if is_too_large(&frame) {

@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, atomic::AtomicBool},
 };
 
-use skein_wire::{Status, groups::Group, hello::Caps};
+use skein_wire::{Status, groups::Group, hello::Caps, webhooks::EVERYBODY};
 
 pub use self::{
     outbox::{Out, Outbox},
@@ -72,7 +72,7 @@ pub struct Live {
     pub status: Status,
     /// Its groups.
     pub groups: Vec<Group>,
-    /// Whether multicasts reach it.
+    /// Whether multicasts of peers reach it.
     pub visible: bool,
     /// Counts the session's own changes of its status, so that an older reading is recognised.
     pub status_changes: u64,
@@ -106,10 +106,14 @@ impl Session {
         self.live().status == Status::Idle
     }
 
-    /// Whether a multicast to `target` (`*`, `@all`, `@group`) by `sender` is for this session.
+    /// Whether a multicast to `target` (`*`, `@all`, `@group`, [`EVERYBODY`]) by `sender` is for this
+    /// session.
     pub fn hears(&self, target: &str, sender: i64) -> bool {
         if sender == self.mailbox {
             return false;
+        }
+        if target == EVERYBODY {
+            return true;
         }
         let live = self.live();
         live.visible
@@ -121,10 +125,15 @@ impl Session {
             }
     }
 
-    /// Every `target` whose multicasts are for this session.
+    /// Every `target` whose multicasts are for this session, as it is now.
     pub fn log_targets(&self) -> Vec<String> {
-        let mut targets = vec!["*".to_owned(), "@all".to_owned()];
-        for group in &self.live().groups {
+        let mut targets = vec![EVERYBODY.to_owned()];
+        let live = self.live();
+        if !live.visible {
+            return targets;
+        }
+        targets.extend(["*".to_owned(), "@all".to_owned()]);
+        for group in &live.groups {
             let mut path = group.name.as_str();
             targets.push(format!("@{path}"));
             while let Some((parent, _)) = path.rsplit_once('/') {

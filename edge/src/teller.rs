@@ -11,9 +11,11 @@ use std::{
 };
 
 use skein_sql::{
-    Db, Error, Pool, fail,
+    Db, Error, Pool, clock,
+    duties::{self, Kind},
+    fail,
     serve::Body,
-    tell::{self, Located},
+    tell,
 };
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tracing::warn;
@@ -39,6 +41,9 @@ pub enum Tell {
     Backlog(i64, i64),
     /// System events, in the order in which they came.
     Events(Vec<Event>),
+    /// The clock of a mesh was set or goes on: nodes are told that it has one, and workers that a
+    /// tick may be due sooner than they know.
+    Clock(i64),
     /// A note to certain nodes.
     To(Vec<i32>, Note),
     /// Answered when everything before it was told.
@@ -122,6 +127,10 @@ impl Teller {
                 Ok(())
             }
             Tell::Events(events) => self.events(&db, events).await,
+            Tell::Clock(mesh) => {
+                duties::wake(&db, Kind::Clock).await?;
+                clock::announce(&db, &clock::heads(&db, &[*mesh]).await?).await
+            }
             Tell::To(nodes, note) => self.note(&db, nodes, note).await,
             Tell::Flush(_) => Ok(()),
         }
@@ -216,43 +225,14 @@ impl Teller {
         if rows.is_empty() {
             return Ok(round);
         }
-        let mut recipients: Vec<i64> = rows.iter().map(|r| r.1).collect();
-        recipients.sort_unstable();
-        recipients.dedup();
-        let located: HashMap<i64, Located> = tell::locate(db, &recipients)
-            .await?
-            .into_iter()
-            .map(|located| (located.recipient, located))
-            .collect();
-
-        let mut moves = Vec::new();
-        let mut offers = Vec::new();
-        for &(seq, recipient) in rows {
-            let told = stored(seq).and_then(|s| s.recipient).map(|(_, node)| node);
-            match located.get(&recipient) {
-                Some(l) if l.member_mail => offers.push((seq, recipient, l.node, l.session)),
-                Some(l) if told != Some(l.node) => moves.push((seq, recipient, l.node)),
-                None if told != Some(0) => moves.push((seq, recipient, 0)),
-                _ => (),
-            }
-        }
-        if !moves.is_empty() {
-            tell::relocate(db, &moves).await?;
-        }
-        let offered = match offers.is_empty() {
-            true => Vec::new(),
-            false => tell::offer(db, &offers).await?,
-        };
-        for &(seq, recipient) in rows {
-            let Some(located) = located.get(&recipient) else { continue };
-            // What is offered to another session that is here was told by whoever offered it.
-            if located.member_mail && !offered.contains(&seq) {
-                continue;
-            }
+        let told = |seq| stored(seq).and_then(|s| s.recipient).map(|(_, node)| node);
+        let rows: Vec<(i64, i64, Option<i32>)> =
+            rows.iter().map(|&(seq, recipient)| (seq, recipient, told(seq))).collect();
+        for (seq, located) in tell::resolve(db, &rows).await? {
             let inline = stored(seq)
                 .filter(|s| !s.fresh && !located.fresh && !located.member_mail)
                 .map(|s| Inline::of(&s.body));
-            let told = Told { s: seq, r: recipient, o: located.session, b: inline };
+            let told = Told { s: seq, r: located.recipient, o: located.session, b: inline };
             round.rows.entry(located.node).or_default().0.push(told);
         }
         Ok(round)

@@ -59,13 +59,13 @@ impl Webhooks {
             false => hex::encode(random::<32>()),
         };
         let part = if signed { id.to_owned() } else { secret.clone() };
-        let sealed = at_rest::seal(&self.key(), secret.as_bytes());
+        let sealed = at_rest::seal(&self.key.key(), secret.as_bytes());
         Minted { part, secret, sealed }
     }
 
     /// The secret of a webhook; `None` when it was sealed under another deployment key.
     pub fn open(&self, webhook: &Webhook) -> Option<String> {
-        let opened = at_rest::open(&self.key(), &webhook.sealed);
+        let opened = at_rest::open(&self.key.key(), &webhook.sealed);
         let secret = opened.ok().and_then(|bytes| String::from_utf8(bytes).ok());
         if secret.is_none() {
             error!(webhook = webhook.id, "sealed under another deployment key; make it again");
@@ -84,12 +84,6 @@ impl Webhooks {
             target: webhook.target,
             signed: webhook.signed.then_some(true),
         }
-    }
-
-    fn key(&self) -> [u8; 32] {
-        let mut key = [0; 32];
-        hex::decode_to_slice(self.key.expose(), &mut key).expect("its form was checked");
-        key
     }
 }
 

@@ -467,6 +467,7 @@ fn message(item: &Item, seq: i64, recipient: Option<(i64, i32)>) -> NewMessage<'
         priority: priority(item.priority),
         nonce: &item.nonce,
         ciphertext: &item.ciphertext,
+        subtype: None,
         recipient,
     }
 }

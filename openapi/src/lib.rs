@@ -19,5 +19,6 @@ pub mod nodes;
 pub mod state;
 pub mod tasks;
 pub mod webhooks;
+pub mod workers;
 
 pub use error::Error;

@@ -51,7 +51,8 @@ statements! {
            set role = $3
          where mesh = $1 and id = $2 and role <> 'owner' and revoked_at is null";
 
-    // Its presences end with it: what its sockets still send is skipped before they are closed.
+    // Its presences end with it: what its sockets still send is skipped before they are closed. So
+    // do its watches.
     REVOKE = "
         with revoked as (
             update member
@@ -64,6 +65,10 @@ statements! {
              using revoked
              where p.member = revoked.mailbox
             returning p.session),
+        unwatched as (
+            delete from watch w
+             using revoked
+             where w.member = revoked.mailbox),
         departing as (
             update session s
                set depart_at = case when announced = 'here' then now() end, seen_at = now()

@@ -184,9 +184,10 @@ pub async fn remember(
     tags: &[String],
 ) -> Result<Option<String>> {
     let id = new_id();
-    let mut grams = grams::of_text(content);
-    tags.iter().for_each(|tag| grams.extend(grams::of_text(tag)));
-    let grams: Vec<String> = grams.iter().map(|gram| query::entry(mesh, gram)).collect();
+    let text = format!("{content} {}", tags.join(" "));
+    let grams: Vec<String> =
+        apart(move || grams::of_text(&text).iter().map(|gram| query::entry(mesh, gram)).collect())
+            .await;
     let Writer { member, session_key, session_name } = writer;
     let max = limit::MEMORIES_MAX;
     let remember = db.prepare_cached(REMEMBER).await?;
@@ -217,14 +218,19 @@ pub async fn recall(db: &impl GenericClient, mesh: i64, text: &str) -> Result<Ve
     };
     let found = find(db, mesh, &by_prefix, RANKED, limit::RECALL_MAX).await?;
     if !found.is_empty() {
-        let prefixed = |row: &Row| memory(row, query.begins(&text_of(row), score(row)));
-        return Ok(found.iter().map(prefixed).collect());
+        let prefixed = move |row: &Row| memory(row, query.begins(&text_of(row), score(row)));
+        return Ok(apart(move || found.iter().map(prefixed).collect()).await);
     }
     let Some(by_grams) = query.by_grams() else {
         return Ok(Vec::new());
     };
     let similar = (FIND_SIMILAR, FIND_SIMILAR_NEWEST);
     let candidates = find(db, mesh, &by_grams, similar, COMPARED_MAX).await?;
+    Ok(apart(move || most_like(&query, &candidates)).await)
+}
+
+/// Those of the candidates that are like the query, the best first.
+fn most_like(query: &Query, candidates: &[Row]) -> Vec<Memory> {
     let mut found: Vec<(f64, Memory)> = candidates
         .iter()
         .filter_map(|row| {
@@ -235,7 +241,13 @@ pub async fn recall(db: &impl GenericClient, mesh: i64, text: &str) -> Result<Ve
     // Stable: of equals the newest stays first.
     found.sort_by(|a, b| b.0.total_cmp(&a.0));
     found.truncate(usize::try_from(limit::RECALL_MAX).expect("a small number"));
-    Ok(found.into_iter().map(|(_, memory)| memory).collect())
+    found.into_iter().map(|(_, memory)| memory).collect()
+}
+
+/// Does on a thread of its own what takes long with the longest texts: seconds, in the worst case,
+/// in which nobody else on this thread would be served.
+async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.expect("it does not panic, and is not cancelled")
 }
 
 /// Finds by the first statement; by the second, when the query is too common for it.

@@ -23,6 +23,12 @@ statements! {
           from mesh
          where slug = $1 and archived_at is null";
 
+    HOLD = "
+        select no
+          from mesh
+         where no = $1
+           for no key update";
+
     COUNTS = "
         select (select count(*) from presence where mesh = $1) as peers,
                (select count(*) from member where mesh = $1 and revoked_at is null) as members";
@@ -91,6 +97,14 @@ pub async fn find(db: &impl GenericClient, id: &str) -> Result<Option<Mesh>> {
 pub async fn find_by_slug(db: &impl GenericClient, slug: &str) -> Result<Option<Mesh>> {
     let find = db.prepare_cached(FIND_BY_SLUG).await?;
     Ok(db.query_opt(&find, &[&slug]).await?.as_ref().map(mesh))
+}
+
+/// Holds a mesh until the caller's transaction ends: whoever adds what the mesh has so many of,
+/// counts them alone. Two that count at once would both find room.
+pub async fn hold(db: &impl GenericClient, mesh: i64) -> Result<()> {
+    let hold = db.prepare_cached(HOLD).await?;
+    db.execute(&hold, &[&mesh]).await?;
+    Ok(())
 }
 
 /// How many are in the mesh.

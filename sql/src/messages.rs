@@ -1,7 +1,10 @@
 //! Messages: what became of one.
 
 use jiff::Timestamp;
-use skein_wire::{messaging::MessageStatusResult, messaging::RecipientStatus};
+use skein_wire::{
+    messaging::{MessageStatusResult, RecipientStatus},
+    webhooks,
+};
 use uuid::Uuid;
 
 use crate::{GenericClient, Result, iso, statement::statements};
@@ -67,7 +70,7 @@ pub async fn status(
     let target: String = message.get("target");
     let mut result = MessageStatusResult {
         message_id: message_id.simple().to_string(),
-        target_spec: target.clone(),
+        target_spec: webhooks::shown(&target).to_owned(),
         delivered: true,
         delivered_at: Some(iso(message.get("at"))),
         recipients: Vec::new(),

@@ -9,7 +9,7 @@ use skein_wire::{
 };
 use tokio_postgres::{Row, types::ToSql};
 
-use crate::{GenericClient, Result, iso, statement::statements};
+use crate::{GenericClient, Result, iso, meshes, statement::statements};
 
 statements! {
     COUNT = "
@@ -72,13 +72,14 @@ pub enum Outcome {
     Full(u64),
 }
 
-/// Shares a skill of `member`.
+/// Shares a skill of `member`, inside the caller's transaction.
 pub async fn share(
     db: &impl GenericClient,
     mesh: i64,
     member: i64,
     skill: &ShareSkill,
 ) -> Result<Outcome> {
+    meshes::hold(db, mesh).await?;
     let count = db.prepare_cached(COUNT).await?;
     let n: i64 = db.query_one(&count, &[&mesh, &skill.name]).await?.get("n");
     if n >= limit::SKILLS_MAX {

@@ -6,14 +6,17 @@
 //! deliveries and commits. Nothing is written for a send that was refused or skipped, not even its
 //! key: a repeat of it would be acknowledged and is stored nowhere.
 
-use std::collections::HashMap;
+mod columns;
 
-use futures_util::future::{try_join, try_join4, try_join5};
+use std::{collections::HashMap, time::Duration};
+
+use futures_util::future::{try_join, try_join3, try_join4, try_join5};
 use jiff::Timestamp;
 use skein_wire::limit;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::{error::SqlState, types::ToSql};
 use uuid::Uuid;
 
+use self::columns::Columns;
 use crate::{Db, Error, GenericClient, Result, statement::statements};
 
 statements! {
@@ -93,10 +96,10 @@ statements! {
 
     MESSAGES = "
         insert into message (seq, mesh, message_id, sender, sender_key, target, priority, nonce,
-                             ciphertext, kind, at, xid)
-        select *, $11::timestamptz, pg_current_xact_id()
+                             ciphertext, kind, subtype, at, xid)
+        select *, $12::timestamptz, pg_current_xact_id()
           from unnest($1::bigint[], $2::bigint[], $3::uuid[], $4::bigint[], $5::text[], $6::text[],
-                      $7::smallint[], $8::text[], $9::text[], $10::smallint[])";
+                      $7::smallint[], $8::text[], $9::text[], $10::smallint[], $11::text[])";
 
     DELIVERIES = "
         insert into delivery (seq, recipient, mesh, node, class, bytes, at, xid)
@@ -113,6 +116,9 @@ statements! {
           join message m on m.seq = t.seq and m.message_id = t.message_id
          where m.at = $3";
 }
+
+/// How long a rollback may take: past it the connection is not worth waiting for.
+const ROLL_BACK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A target that a batch names: the mesh's number and a key.
 pub type Target = (i64, String);
@@ -177,6 +183,8 @@ pub struct NewMessage<'a> {
     pub nonce: &'a str,
     /// As sent.
     pub ciphertext: &'a str,
+    /// `reminder` and the like.
+    pub subtype: Option<&'a str>,
     /// Direct: the recipient's mailbox and the node that has it. `None`: a multicast.
     pub recipient: Option<(i64, i32)>,
 }
@@ -230,6 +238,32 @@ pub async fn begin(
             })
             .collect(),
         turn: (turn.get("current"), turn.get("both")),
+    })
+}
+
+/// Takes numbers and resolves targets inside a transaction that is open, for messages that come over
+/// no attachment and whose repeats are not recognised. [`write()`] stores them.
+pub async fn join(db: &impl GenericClient, targets: &[Target], n_messages: usize) -> Result<Begun> {
+    let xid = db.prepare_cached(XID).await?;
+    let numbers = db.prepare_cached(NUMBERS).await?;
+    let resolve = db.prepare_cached(RESOLVE).await?;
+    let n_messages = i64::try_from(n_messages).expect("a batch is small");
+    let meshes: Vec<i64> = targets.iter().map(|t| t.0).collect();
+    let names: Vec<&str> = targets.iter().map(|t| t.1.as_str()).collect();
+    let (xid, seqs, resolved) = try_join3(
+        db.query_one(&xid, &[]),
+        db.query(&numbers, &[&n_messages]),
+        db.query(&resolve, &[&meshes, &names]),
+    )
+    .await?;
+    Ok(Begun {
+        xid: xid.get("xid"),
+        at: xid.get("at"),
+        senders: HashMap::new(),
+        seqs: seqs.iter().map(|row| row.get("seq")).collect(),
+        targets: resolved.iter().map(resolved_target).collect(),
+        known: HashMap::new(),
+        turn: (0, false),
     })
 }
 
@@ -293,42 +327,17 @@ pub async fn finish(db: &Db, begun: &Begun, messages: &[NewMessage<'_>]) -> Resu
     let second_key = db.prepare_cached(tables[1]).await?;
 
     let columns = Columns::of(begun, messages);
-    let keys: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
+    let keys: [&(dyn ToSql + Sync); 4] =
         [&columns.key_ids, &columns.hashes, &columns.key_seqs, &columns.key_ats];
     let second = async { if both { db.execute(&second_key, &keys).await } else { Ok(0) } };
-    let c = &columns;
+    let (of_messages, of_deliveries) =
+        (columns.of_messages(&begun.at), columns.of_deliveries(&begun.at));
     let written = try_join4(
-        async { if c.key_ids.is_empty() { Ok(0) } else { db.execute(&key, &keys).await } },
+        async { if columns.key_ids.is_empty() { Ok(0) } else { db.execute(&key, &keys).await } },
         second,
-        db.execute(
-            &insert_messages,
-            &[
-                &c.seqs,
-                &c.meshes,
-                &c.ids,
-                &c.senders,
-                &c.sender_keys,
-                &c.targets,
-                &c.priorities,
-                &c.nonces,
-                &c.ciphertexts,
-                &c.kinds,
-                &begun.at,
-            ],
-        ),
+        db.execute(&insert_messages, &of_messages),
         try_join(
-            db.execute(
-                &insert_deliveries,
-                &[
-                    &c.d_seqs,
-                    &c.d_recipients,
-                    &c.d_meshes,
-                    &c.d_nodes,
-                    &c.d_classes,
-                    &c.d_bytes,
-                    &begun.at,
-                ],
-            ),
+            db.execute(&insert_deliveries, &of_deliveries),
             // After a failed statement the server answers COMMIT with ROLLBACK.
             db.execute(&commit, &[]),
         ),
@@ -340,69 +349,34 @@ pub async fn finish(db: &Db, begun: &Begun, messages: &[NewMessage<'_>]) -> Resu
     }
 }
 
-/// The batch as columns, for `unnest`.
-#[derive(Default)]
-struct Columns<'a> {
-    seqs: Vec<i64>,
-    meshes: Vec<i64>,
-    ids: Vec<Uuid>,
-    senders: Vec<i64>,
-    sender_keys: Vec<&'a str>,
-    targets: Vec<&'a str>,
-    priorities: Vec<i16>,
-    nonces: Vec<&'a str>,
-    ciphertexts: Vec<&'a str>,
-    kinds: Vec<i16>,
-    d_seqs: Vec<i64>,
-    d_recipients: Vec<i64>,
-    d_meshes: Vec<i64>,
-    d_nodes: Vec<i32>,
-    d_classes: Vec<i16>,
-    d_bytes: Vec<i32>,
-    key_ids: Vec<Uuid>,
-    hashes: Vec<&'a [u8]>,
-    key_seqs: Vec<i64>,
-    key_ats: Vec<Timestamp>,
+/// Writes messages, and leaves the transaction open: whoever opened it has more to do in it. No keys
+/// are kept of them.
+pub async fn write(
+    db: &impl GenericClient,
+    begun: &Begun,
+    messages: &[NewMessage<'_>],
+) -> Result<()> {
+    if messages.is_empty() {
+        return Ok(());
+    }
+    let insert_messages = db.prepare_cached(MESSAGES).await?;
+    let insert_deliveries = db.prepare_cached(DELIVERIES).await?;
+    let columns = Columns::of(begun, messages);
+    let (of_messages, of_deliveries) =
+        (columns.of_messages(&begun.at), columns.of_deliveries(&begun.at));
+    try_join(
+        db.execute(&insert_messages, &of_messages),
+        db.execute(&insert_deliveries, &of_deliveries),
+    )
+    .await?;
+    Ok(())
 }
 
-impl<'a> Columns<'a> {
-    fn of(begun: &Begun, messages: &[NewMessage<'a>]) -> Self {
-        let mut c = Self::default();
-        let mut keys = Vec::new();
-        for m in messages {
-            c.seqs.push(m.seq);
-            c.meshes.push(m.mesh);
-            c.ids.push(m.message_id);
-            c.senders.push(m.sender);
-            c.sender_keys.push(m.sender_key);
-            c.targets.push(m.target);
-            c.priorities.push(m.priority);
-            c.nonces.push(m.nonce);
-            c.ciphertexts.push(m.ciphertext);
-            c.kinds.push(i16::from(m.recipient.is_none()));
-            if let Some((recipient, node)) = m.recipient {
-                c.d_seqs.push(m.seq);
-                c.d_recipients.push(recipient);
-                c.d_meshes.push(m.mesh);
-                c.d_nodes.push(node);
-                c.d_classes.push(m.priority.min(1));
-                let bytes = m.nonce.len() + m.ciphertext.len();
-                c.d_bytes.push(i32::try_from(bytes).unwrap_or(i32::MAX));
-            }
-            if let Some(hash) = m.body_hash {
-                keys.push((m.message_id, hash, m.seq));
-            }
-        }
-        // Two batches that insert the same keys in different orders would wait for each other.
-        keys.sort_unstable_by_key(|k| k.0);
-        for (id, hash, seq) in keys {
-            c.key_ids.push(id);
-            c.hashes.push(hash);
-            c.key_seqs.push(seq);
-            c.key_ats.push(begun.at);
-        }
-        c
-    }
+/// Ends the transaction of [`begin`] so that nothing of it stays, and says whether that is certain:
+/// then the connection can be used again.
+pub async fn roll_back(db: &Db) -> bool {
+    let over = tokio::time::timeout(ROLL_BACK_PATIENCE, db.batch_execute("rollback")).await;
+    matches!(over, Ok(Ok(())))
 }
 
 /// What became of a batch whose COMMIT was not answered: `Some(true)` committed, `Some(false)` not,

@@ -5,7 +5,7 @@
 
 use skein_wire::streams::Stream;
 
-use crate::{GenericClient, Result, iso, new_id, statement::statements};
+use crate::{GenericClient, Result, iso, meshes, new_id, statement::statements};
 
 statements! {
     CREATE = "
@@ -60,8 +60,8 @@ statements! {
                             where p.session = u.session and p.attach_no = u.attach_no)";
 }
 
-/// Creates a stream and returns its id; the same one when it exists. `None`: the mesh has as many
-/// streams as it may.
+/// Creates a stream, inside the caller's transaction, and returns its id; the same one when it
+/// exists. `None`: the mesh has as many streams as it may.
 pub async fn create(
     db: &impl GenericClient,
     mesh: i64,
@@ -73,13 +73,17 @@ pub async fn create(
     if let Some(row) = db.query_opt(&id, &[&mesh, &name]).await? {
         return Ok(Some(row.get("id")));
     }
+    meshes::hold(db, mesh).await?;
+    // Another may have been first: its id counts.
+    if let Some(row) = db.query_opt(&id, &[&mesh, &name]).await? {
+        return Ok(Some(row.get("id")));
+    }
     let count = db.prepare_cached(COUNT).await?;
     if db.query_one(&count, &[&mesh]).await?.get::<_, i64>(0) >= streams_max {
         return Ok(None);
     }
     let create = db.prepare_cached(CREATE).await?;
     db.execute(&create, &[&new_id(), &mesh, &name, &member]).await?;
-    // Another may have been first: its id counts.
     Ok(db.query_opt(&id, &[&mesh, &name]).await?.map(|row| row.get("id")))
 }
 

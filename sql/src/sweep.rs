@@ -29,7 +29,18 @@ statements! {
                (select extract(epoch from min(s.depart_at) - now())::float8
                   from session s
                  where s.depart_at is not null and s.announced = 'here'
-                   and (s.mesh % $2::integer)::integer = any($1)) as departure_s";
+                   and (s.mesh % $2::integer)::integer = any($1)) as departure_s,
+               exists (select from state where expires_at <= clock_timestamp()) as is_state_over,
+               exists (select
+                         from task t
+                        where t.leased_until is not null
+                          and (t.mesh % $2::integer)::integer = any($1)
+                          and (t.leased_until < now()
+                               or t.claimed_session is not null
+                                  and not exists (
+                                      select from session s
+                                       where s.mesh = t.mesh and s.key = t.claimed_session
+                                         and s.announced = 'here'))) as is_lease_over";
 
     TELL = "
         select pg_notify('node_' || n.id, $2)
@@ -47,6 +58,10 @@ pub struct Look {
     pub fenced: Vec<i32>,
     /// How long until the next departure is due; zero when one is.
     pub departure_in: Option<Duration>,
+    /// Whether the time of a key of the state is over, in whatever bucket.
+    pub is_state_over: bool,
+    /// Whether a lease of a task has ended, or its holder is gone.
+    pub is_lease_over: bool,
 }
 
 /// Looks what is to be done in these buckets.
@@ -58,6 +73,8 @@ pub async fn look(db: &impl GenericClient, buckets: &[i32]) -> Result<Look> {
         fenced: row.get("fenced"),
         departure_in: departure_s
             .map(|s| Duration::try_from_secs_f64(s.max(0.0)).unwrap_or(Duration::MAX)),
+        is_state_over: row.get("is_state_over"),
+        is_lease_over: row.get("is_lease_over"),
     })
 }
 

@@ -4,7 +4,9 @@
 //! afresh: either the hello that attached meanwhile sees the row, or this sees the presence. See
 //! delivery.md 4.
 
-use crate::{Db, GenericClient, Result, statement::statements};
+use std::collections::{HashMap, HashSet};
+
+use crate::{GenericClient, Result, statement::statements};
 use skein_wire::limit;
 
 statements! {
@@ -73,6 +75,23 @@ pub struct Located {
     pub member_mail: bool,
 }
 
+/// A message that was committed, as far as telling needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    /// Its number.
+    pub seq: i64,
+    /// The mesh's number.
+    pub mesh: i64,
+    /// The sender's mailbox.
+    pub sender: i64,
+    /// What it was sent to.
+    pub target: String,
+    /// The transaction that stored it.
+    pub xid: i64,
+    /// Direct: its mailbox and the node that had it when it was stored. `None`: a multicast.
+    pub recipient: Option<(i64, i32)>,
+}
+
 /// Where these mailboxes are now; those that are nowhere are left out.
 pub async fn locate(db: &impl GenericClient, recipients: &[i64]) -> Result<Vec<Located>> {
     let locate = db.prepare_cached(LOCATE).await?;
@@ -86,6 +105,49 @@ pub async fn locate(db: &impl GenericClient, recipients: &[i64]) -> Result<Vec<L
             fresh: row.get("fresh"),
             member_mail: row.get("member_mail"),
         })
+        .collect())
+}
+
+/// Resolves rows afresh, as (seq, recipient, the node that was told), corrects who is told of them
+/// and offers member mail. Returns the rows that are to be told, each with where it is for now.
+pub async fn resolve(
+    db: &impl GenericClient,
+    rows: &[(i64, i64, Option<i32>)],
+) -> Result<Vec<(i64, Located)>> {
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut recipients: Vec<i64> = rows.iter().map(|row| row.1).collect();
+    recipients.sort_unstable();
+    recipients.dedup();
+    let located: HashMap<i64, Located> = locate(db, &recipients)
+        .await?
+        .into_iter()
+        .map(|located| (located.recipient, located))
+        .collect();
+
+    let (mut moves, mut offers) = (Vec::new(), Vec::new());
+    for &(seq, recipient, told) in rows {
+        match located.get(&recipient) {
+            Some(l) if l.member_mail => offers.push((seq, recipient, l.node, l.session)),
+            Some(l) if told != Some(l.node) => moves.push((seq, recipient, l.node)),
+            None if told != Some(0) => moves.push((seq, recipient, 0)),
+            _ => (),
+        }
+    }
+    if !moves.is_empty() {
+        relocate(db, &moves).await?;
+    }
+    let offered: HashSet<i64> = match offers.is_empty() {
+        true => HashSet::new(),
+        false => offer(db, &offers).await?.into_iter().collect(),
+    };
+    // What is offered to another session that is here was told by whoever offered it.
+    let is_told = |seq: i64, located: &Located| !located.member_mail || offered.contains(&seq);
+    Ok(rows
+        .iter()
+        .filter_map(|(seq, recipient, _)| Some((*seq, *located.get(recipient)?)))
+        .filter(|(seq, located)| is_told(*seq, located))
         .collect())
 }
 
@@ -130,7 +192,7 @@ pub async fn offer_backlog(
 }
 
 /// Sends notifications: channel and payload, in order, in one transaction.
-pub async fn notify(db: &Db, notes: &[(String, String)]) -> Result<()> {
+pub async fn notify(db: &impl GenericClient, notes: &[(String, String)]) -> Result<()> {
     let channels: Vec<&str> = notes.iter().map(|n| n.0.as_str()).collect();
     let payloads: Vec<&str> = notes.iter().map(|n| n.1.as_str()).collect();
     let notify = db.prepare_cached(NOTIFY).await?;

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use skein_wire::limit;
 use tokio_postgres::Row;
 
-use crate::{GenericClient, Result, new_id, statement::statements};
+use crate::{GenericClient, Result, meshes, new_id, statement::statements};
 
 statements! {
     CREATE = "
@@ -38,10 +38,20 @@ statements! {
           join webhook w on w.mesh = m.no
          where m.id = $1 and m.archived_at is null and w.token_hash = $2";
 
+    // Locked: it may be ending at this moment, and then it is not there.
     TAKE = "
-        insert into webhook_seen (webhook, mesh, id_hash)
-        values ($2, $1, $3)
-        on conflict do nothing";
+        with here as (
+            select id
+              from webhook
+             where mesh = $1 and id = $2
+               for key share),
+        taken as (
+            insert into webhook_seen (webhook, mesh, id_hash)
+            select id, $1, $3
+              from here
+            on conflict do nothing
+            returning webhook)
+        select exists (select from here) as is_here, exists (select from taken) as is_taken";
 
     SWEEP = "
         delete from webhook_seen
@@ -58,15 +68,6 @@ statements! {
         select count(*) as n
           from presence
          where mesh = $1";
-
-    // They hear no multicasts, and an event is for everybody, whatever they are doing: class 0.
-    HIDDEN = "
-        insert into delivery (seq, recipient, mesh, node, class, bytes, at, xid)
-        select $2, p.session, $1, p.node, 0, $3, $4, pg_current_xact_id()
-          from presence p
-          join session s on s.mailbox = p.session
-         where p.mesh = $1 and not s.visible
-        returning recipient";
 }
 
 /// A webhook as it is kept.
@@ -116,13 +117,26 @@ pub enum Created {
     Full,
 }
 
+/// What became of a signed post.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// It was taken.
+    Now,
+    /// It was taken before.
+    Before,
+    /// Its webhook has ended.
+    Ended,
+}
+
 /// An id for a new webhook.
 pub fn id() -> String {
     new_id()
 }
 
-/// Makes a webhook, unless the mesh has one of this name or has too many.
+/// Makes a webhook, inside the caller's transaction, unless the mesh has one of this name or has
+/// too many.
 pub async fn create(db: &impl GenericClient, mesh: i64, new: New<'_>) -> Result<Created> {
+    meshes::hold(db, mesh).await?;
     let create = db.prepare_cached(CREATE).await?;
     let New { id, name, token_hash, sealed, signed, target, created_by } = new;
     let token_hash = &token_hash[..];
@@ -169,15 +183,20 @@ pub async fn find(
     Ok(row.map(|row| (row.get("mesh"), webhook(&row))))
 }
 
-/// Takes a signed post of this id, and returns false when it was taken before.
+/// Takes a signed post of this id, once, while its webhook is there.
 pub async fn take(
     db: &impl GenericClient,
     mesh: i64,
     webhook: &str,
     id_hash: &[u8; 32],
-) -> Result<bool> {
+) -> Result<Taken> {
     let take = db.prepare_cached(TAKE).await?;
-    Ok(db.execute(&take, &[&mesh, &webhook, &&id_hash[..]]).await? == 1)
+    let row = db.query_one(&take, &[&mesh, &webhook, &&id_hash[..]]).await?;
+    Ok(match (row.get("is_here"), row.get("is_taken")) {
+        (_, true) => Taken::Now,
+        (true, false) => Taken::Before,
+        (false, false) => Taken::Ended,
+    })
 }
 
 /// Forgets which posts were taken longer ago than they are remembered; returns how many.
@@ -196,20 +215,6 @@ pub async fn knows(db: &impl GenericClient, mesh: i64, key: &str) -> Result<bool
 pub async fn here(db: &impl GenericClient, mesh: i64) -> Result<i64> {
     let here = db.prepare_cached(HERE).await?;
     Ok(db.query_one(&here, &[&mesh]).await?.get("n"))
-}
-
-/// Delivers the multicast `seq`, of `at`, also to the attached sessions that hide; returns whom.
-pub async fn reach_hidden(
-    db: &impl GenericClient,
-    mesh: i64,
-    seq: i64,
-    at: Timestamp,
-    n_bytes: usize,
-) -> Result<Vec<i64>> {
-    let hidden = db.prepare_cached(HIDDEN).await?;
-    let n_bytes = i32::try_from(n_bytes).unwrap_or(i32::MAX);
-    let rows = db.query(&hidden, &[&mesh, &seq, &n_bytes, &at]).await?;
-    Ok(rows.iter().map(|row| row.get("recipient")).collect())
 }
 
 fn webhook(row: &Row) -> Webhook {

@@ -1,5 +1,6 @@
 //! Peers: our client, and a stand-in for the old one. Both write down what they do and see.
 
+mod listener;
 mod old;
 mod ours;
 mod raw;
@@ -9,6 +10,7 @@ use std::{path::Path, sync::Arc};
 use skein_crypto::{Keypair, Public};
 
 pub use self::{
+    listener::{Heard, Listener, Log, What},
     old::Old,
     ours::Ours,
     raw::{Caps, Raw},

@@ -39,6 +39,8 @@ pub struct Place {
     pub workers: Vec<Option<Program>>,
     /// What stands between them and PostgreSQL.
     pub proxy: Proxy,
+    /// What stands between each worker and PostgreSQL, where that was asked for.
+    pub doors: Vec<Proxy>,
     /// PostgreSQL.
     pub server: Server,
     /// The mesh's id on the wire.
@@ -48,6 +50,15 @@ pub struct Place {
     through: String,
     /// Where logs and inboxes are.
     pub folder: TempDir,
+}
+
+/// A mesh of a place.
+#[derive(Debug, Clone)]
+pub struct Mesh {
+    /// What the tables call it.
+    pub no: i64,
+    /// What the wire calls it.
+    pub id: String,
 }
 
 /// An edge's process, or the place of one that was killed.
@@ -67,6 +78,8 @@ pub struct Setup {
     pub edges: usize,
     /// How many workers.
     pub workers: usize,
+    /// Whether each worker reaches PostgreSQL through a proxy of its own.
+    pub doors: bool,
     /// `SKEIN_FAIL` of single edges, by index.
     pub fail: Vec<(usize, String)>,
     /// More settings for every edge.
@@ -76,7 +89,7 @@ pub struct Setup {
 impl Default for Setup {
     fn default() -> Self {
         let (fail, environment) = (Vec::new(), Vec::new());
-        Self { edges: 2, workers: 1, fail, environment }
+        Self { edges: 2, workers: 1, doors: false, fail, environment }
     }
 }
 
@@ -88,10 +101,14 @@ impl Place {
     pub async fn start(setup: Setup) -> Self {
         let server = Server::start(Options::default()).await.expect("PostgreSQL starts");
         let url = server.create_database(DATABASE).await.expect("a database can be made");
-        let (mesh_id, mesh) = prepare(&url).await;
+        let Mesh { id: mesh_id, no: mesh } = prepare(&url).await;
         let proxy = Proxy::start(server.port()).await;
         let (port, door) = (server.port(), proxy.port);
         let through = url.replacen(&format!(":{port}/"), &format!(":{door}/"), 1);
+        let mut doors = Vec::new();
+        for _ in 0..if setup.doors { setup.workers } else { 0 } {
+            doors.push(Proxy::start(port).await);
+        }
         let folder = TempDir::new().expect("there is room for temporary files");
 
         let mut edges = Vec::new();
@@ -105,7 +122,8 @@ impl Place {
             edges.push(edge);
         }
         let workers = Vec::new();
-        let mut place = Self { edges, workers, proxy, server, mesh_id, mesh, through, folder };
+        let mut place =
+            Self { edges, workers, proxy, doors, server, mesh_id, mesh, through, folder };
         for index in 0..setup.workers {
             place.start_worker(index, None);
         }
@@ -117,7 +135,19 @@ impl Place {
 
     /// Starts a worker in the place of one that has gone, or was never there.
     pub fn start_worker(&mut self, index: usize, fail: Option<&str>) {
-        let mut environment = vec![("DATABASE_URL".to_owned(), self.through.clone())];
+        let door = |door: &Proxy| {
+            let (shared, own) = (format!(":{}/", self.proxy.port), format!(":{}/", door.port));
+            self.through.replacen(&shared, &own, 1)
+        };
+        let through = self.doors.get(index).map_or_else(|| self.through.clone(), door);
+        let mut environment = vec![
+            ("DATABASE_URL".to_owned(), through),
+            // By which its nodes are known.
+            ("SKEIN_REGION".to_owned(), format!("worker-{index}")),
+            // What watches look at is here.
+            ("SKEIN_FETCH_ALLOW".to_owned(), "127.0.0.0/8".to_owned()),
+            ("SKEIN_DEPLOYMENT_KEY".to_owned(), "5a".repeat(32)),
+        ];
         environment.extend(fail.map(|fail| ("SKEIN_FAIL".to_owned(), fail.to_owned())));
         let log = self.folder.path().join(format!("worker-{index}.log"));
         self.workers.resize_with(self.workers.len().max(index + 1), || None);
@@ -141,18 +171,38 @@ impl Place {
         self.db().await.query_one(query, &[]).await.expect("the query is right").get(0)
     }
 
+    /// Another mesh, of this number in the tables, which is larger than those of all before.
+    ///
+    /// # Panics
+    /// When there is one of this name.
+    pub async fn mesh(&self, slug: &str, no: i64) -> Mesh {
+        let db = self.db().await;
+        let next = "select setval(pg_get_serial_sequence('mesh', 'no'), $1, false)";
+        db.execute(next, &[&no]).await.expect("the database serves");
+        make_mesh(&db, slug).await
+    }
+
     /// Enrols a member with one session, which may go to any edge, the one at `first` first.
     pub async fn enrol(&self, index: usize, first: usize) -> Identity {
+        let mesh = Mesh { no: self.mesh, id: self.mesh_id.clone() };
+        self.enrol_in(&mesh, index, first).await
+    }
+
+    /// The same in another mesh.
+    ///
+    /// # Panics
+    /// When the database does not serve.
+    pub async fn enrol_in(&self, mesh: &Mesh, index: usize, first: usize) -> Identity {
         let (member, session) = (Keypair::generate(), Keypair::generate());
         let name = format!("peer-{index}");
         let db = self.db().await;
         let role = skein_openapi::members::Role::Member;
-        let entered = members::insert(&db, self.mesh, &member.public.hex(), &name, role).await;
+        let entered = members::insert(&db, mesh.no, &member.public.hex(), &name, role).await;
         let entered = entered.expect("the database serves").expect("the key is new");
         let mut edges: Vec<String> = self.edges.iter().map(Edge::url).collect();
         let n_edges = edges.len();
         edges.rotate_left(first % n_edges);
-        let mesh_id = self.mesh_id.clone();
+        let mesh_id = mesh.id.clone();
         Identity { index, mesh_id, member_id: entered.id, member, session, name, edges }
     }
 
@@ -269,22 +319,26 @@ impl Edge {
     }
 }
 
-async fn prepare(url: &str) -> (String, i64) {
+async fn prepare(url: &str) -> Mesh {
     let connector = Connector::new(url).expect("the server's URL can be read");
     migrate::run(&connector).await.expect("an empty database takes the schema");
     let db = connector.connect(Settings::Maintenance).await.expect("the server is up");
     partitions::ensure_ahead(&db, 7).await.expect("partitions can be made");
+    make_mesh(&db, "fire").await
+}
+
+async fn make_mesh(db: &Client, slug: &str) -> Mesh {
     let owner = Keypair::generate().public.hex();
     let new = skein_openapi::meshes::NewMesh {
-        slug: "fire".into(),
-        name: "fire".into(),
+        slug: slug.into(),
+        name: slug.into(),
         owner_pubkey: owner,
         member_pubkey: None,
         display_name: "owner".into(),
     };
-    let mesh = meshes::create(&db, &new).await.expect("the database serves");
-    let mesh = mesh.expect("the database is new");
-    (mesh.id, mesh.no)
+    let mesh = meshes::create(db, &new).await.expect("the database serves");
+    let mesh = mesh.expect("the mesh's name is new");
+    Mesh { id: mesh.id, no: mesh.no }
 }
 
 async fn free_port() -> u16 {

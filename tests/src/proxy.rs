@@ -1,8 +1,8 @@
 //! A TCP proxy in front of PostgreSQL that reads the protocol and can misbehave.
 //!
-//! It can swallow every notification, cut the connections that listen, and hold the answer of the
-//! next COMMIT of a writer, so that a test does something terrible exactly then. It speaks protocol
-//! 3 without TLS, as the programs under test do to a server on the same machine.
+//! It can swallow every notification, cut the connections that listen, hold the answer of the next
+//! COMMIT of a writer, so that a test does something terrible exactly then, and let nobody in. It
+//! speaks protocol 3 without TLS, as the programs under test do to a server on the same machine.
 
 mod stream;
 
@@ -37,6 +37,7 @@ pub struct Proxy {
 struct Shared {
     server: SocketAddr,
     is_deaf: AtomicBool,
+    is_shut: AtomicBool,
     swallowed: AtomicU64,
     next_id: AtomicU64,
     /// Ends each connection; and whether it listens.
@@ -77,6 +78,7 @@ impl Proxy {
         let shared = Arc::new(Shared {
             server: ([127, 0, 0, 1], server_port).into(),
             is_deaf: AtomicBool::new(false),
+            is_shut: AtomicBool::new(false),
             swallowed: AtomicU64::new(0),
             next_id: AtomicU64::new(0),
             connections: Mutex::default(),
@@ -116,6 +118,16 @@ impl Proxy {
         held
     }
 
+    /// Lets nobody in from now on, until [`Proxy::open`]. Connections that are there stay.
+    pub fn shut(&self) {
+        self.shared.is_shut.store(true, Ordering::SeqCst);
+    }
+
+    /// Lets everybody in again.
+    pub fn open(&self) {
+        self.shared.is_shut.store(false, Ordering::SeqCst);
+    }
+
     /// Cuts every connection that is held at a COMMIT, and all others with it.
     pub fn cut_all(&self) {
         self.shared.links().values().for_each(|link| link.end.notify_one());
@@ -150,6 +162,9 @@ impl Shared {
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     loop {
         let Ok((client, _)) = listener.accept().await else { continue };
+        if shared.is_shut.load(Ordering::SeqCst) {
+            continue;
+        }
         tokio::spawn(connection(client, shared.clone()));
     }
 }

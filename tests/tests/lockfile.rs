@@ -20,7 +20,7 @@ const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
 /// The libraries, whose errors are types.
 const LIBRARIES: &[&str] =
-    &["openapi", "openapi/wire", "openapi/crypto", "sql", "sql/embedded", "edge"];
+    &["openapi", "openapi/wire", "openapi/crypto", "sql", "sql/embedded", "fetch", "edge"];
 
 /// What a library must not depend on: its callers could not tell one error from another.
 const NOT_IN_LIBRARIES: &[&str] = &["anyhow"];

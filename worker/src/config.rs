@@ -1,5 +1,6 @@
 //! The worker's settings, all from the environment.
 
+use skein_fetch::{Allow, AllowError, VARIABLE};
 use skein_sql::Connector;
 use tracing_subscriber::EnvFilter;
 
@@ -13,8 +14,37 @@ pub struct Config {
     pub connector: Connector,
     /// `SKEIN_REGION`: a name for where this node runs, shown beside it. Default: empty.
     pub region: String,
+    /// `SKEIN_DEPLOYMENT_KEY` (or `BROKER_ENCRYPTION_KEY`), 64 hex characters, as the edges have it:
+    /// opens the headers of URL watches. Without it, watches that have some fail.
+    pub deployment_key: Option<Key>,
+    /// `SKEIN_FETCH_ALLOW`, default nothing: ranges and ports beyond the public internet that URL
+    /// watches may look at. The edges' must be the same.
+    pub fetch_allow: Allow,
     /// `SKEIN_LOG`: `text` or `json`. Default: `text`. `RUST_LOG` says how much; default `info`.
     pub log: Log,
+}
+
+/// A key that is not printed.
+#[derive(Clone)]
+pub struct Key([u8; 32]);
+
+impl Key {
+    /// The key.
+    pub fn bytes(&self) -> [u8; 32] {
+        self.0
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut key = [0; 32];
+        hex::decode_to_slice(text, &mut key).ok()?;
+        Some(Self(key))
+    }
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Key(..)")
+    }
 }
 
 /// How log lines look. They go to standard error.
@@ -44,7 +74,13 @@ impl Config {
             Some(_) => return Err(Error::Settings("SKEIN_LOG is text or json".into())),
         };
         let connector = Connector::new(&url).map_err(|error| Error::Settings(error.to_string()))?;
-        Ok(Self { connector, region: variable("SKEIN_REGION").unwrap_or_default(), log })
+        let key = variable("SKEIN_DEPLOYMENT_KEY").or_else(|| variable("BROKER_ENCRYPTION_KEY"));
+        let must = || Error::Settings("SKEIN_DEPLOYMENT_KEY must be 64 hex characters".into());
+        let deployment_key = key.map(|key| Key::parse(&key).ok_or_else(must)).transpose()?;
+        let allow: Result<Allow, AllowError> = variable(VARIABLE).unwrap_or_default().parse();
+        let fetch_allow = allow.map_err(|error| Error::Settings(format!("{VARIABLE}: {error}")))?;
+        let region = variable("SKEIN_REGION").unwrap_or_default();
+        Ok(Self { connector, region, deployment_key, fetch_allow, log })
     }
 }
 
@@ -84,6 +120,33 @@ mod tests {
         assert!(!format!("{config:?}").contains("hush"));
         assert!(!format!("{refused:?} {refused}").contains("hush"));
         assert_eq!((config.region.as_str(), config.log), ("", Log::Text));
+    }
+
+    #[test]
+    fn a_key_has_64_digits_and_is_not_printed() {
+        let url = ("DATABASE_URL", "postgres://a@localhost/b");
+        let key = "5a".repeat(32);
+        let read = |key: &str| read(&[url, ("SKEIN_DEPLOYMENT_KEY", key)]);
+
+        let config = read(&key).unwrap();
+        assert_eq!(config.deployment_key.as_ref().map(Key::bytes), Some([0x5a; 32]));
+        assert!(!format!("{config:?}").contains(&key));
+        for wrong in ["5a", &key[1..], &key.replace('a', "x"), &format!("{key}00")] {
+            let refused = read(wrong).unwrap_err().to_string();
+            assert!(
+                refused.contains("SKEIN_DEPLOYMENT_KEY") && !refused.contains(wrong),
+                "{refused}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_range_that_cannot_be_read_is_refused() {
+        let url = ("DATABASE_URL", "postgres://a@localhost/b");
+
+        assert!(read(&[url, ("SKEIN_FETCH_ALLOW", "127.0.0.0/8:8000-9000")]).is_ok());
+        let refused = read(&[url, ("SKEIN_FETCH_ALLOW", "localhost")]).unwrap_err();
+        assert!(refused.to_string().contains("SKEIN_FETCH_ALLOW"), "{refused}");
     }
 
     #[test]

@@ -8,19 +8,22 @@ use std::{sync::Arc, time::Duration};
 
 use skein_sql::{
     GenericClient, Settings,
-    duties::{self, Kind},
+    duties::{self, Kind, SLEEP_MAX},
 };
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
 
-use crate::{Error, Result, audit, life::Life, share::Share, sweep::Sweep};
+use crate::{
+    Error, Result, audit, clock::Clock, life::Life, schedule::Schedule, share::Share, sweep::Sweep,
+    watches::Watches,
+};
 
 /// Between attempts to get a connection, or a seat that an older connection still has.
 const RETRY: Duration = Duration::from_millis(250);
 /// Between attempts to take buckets that somebody still has to give.
 const TAKE_AGAIN: Duration = Duration::from_millis(500);
-/// The longest sleep, should everything that wakes fail.
-const SLEEP_MAX: Duration = Duration::from_secs(60);
+/// Between two reports of what was done.
+const REPORT_EVERY: Duration = Duration::from_secs(5);
 /// For a connection to come up and register.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 
@@ -28,13 +31,19 @@ const CONNECT_MAX: Duration = Duration::from_secs(10);
 enum Work {
     Sweep(Box<Sweep>),
     Audit,
+    Schedule(Schedule),
+    Clock(Clock),
+    Watch(Watches),
 }
 
 impl Work {
-    fn new(life: &Life, kind: Kind) -> Self {
+    fn new(life: &Arc<Life>, kind: Kind) -> Self {
         match kind {
             Kind::Sweep => Self::Sweep(Box::new(Sweep::new(life.connector.clone(), life.ages))),
             Kind::Audit => Self::Audit,
+            Kind::Schedule => Self::Schedule(Schedule::new(life)),
+            Kind::Clock => Self::Clock(Clock::new(life)),
+            Kind::Watch => Self::Watch(Watches::new(life)),
         }
     }
 
@@ -42,6 +51,9 @@ impl Work {
         match self {
             Self::Sweep(sweep) => sweep.once(db, buckets).await,
             Self::Audit => audit::once(db, buckets).await,
+            Self::Schedule(schedule) => schedule.once(db, buckets).await,
+            Self::Clock(clock) => clock.once(db, buckets).await,
+            Self::Watch(watches) => watches.once(db, buckets).await,
         }
     }
 }
@@ -65,7 +77,7 @@ pub async fn run(life: Arc<Life>, kind: Kind) -> Result<()> {
     Ok(())
 }
 
-async fn on_one_connection(life: &Life, kind: Kind) -> Result<()> {
+async fn on_one_connection(life: &Arc<Life>, kind: Kind) -> Result<()> {
     let connect = life.connector.connect_cached(Settings::Ordinary);
     let db = timeout(CONNECT_MAX, connect).await.map_err(|_| Error::Late)??;
     while !duties::sit(&db, kind, life.node).await? {
@@ -78,6 +90,7 @@ async fn on_one_connection(life: &Life, kind: Kind) -> Result<()> {
     life.look.notify_one();
     let mut work = Work::new(life, kind);
     let mut held: Vec<i32> = Vec::new();
+    let mut reports = Reports { said: None, at: Instant::now() };
     let mut seats = life.seats.subscribe();
     while !life.stop.is_cancelled() {
         let share = seats.borrow_and_update().share(kind, life.node);
@@ -87,6 +100,7 @@ async fn on_one_connection(life: &Life, kind: Kind) -> Result<()> {
         if !held.is_empty() {
             wait = wait.min(work.once(&db, &held).await?);
         }
+        wait = wait.min(reports.once(&db, life, kind, held.len()).await?);
         tokio::select! {
             () = sleep(wait) => (),
             () = life.wake(kind).notified() => (),
@@ -95,6 +109,37 @@ async fn on_one_connection(life: &Life, kind: Kind) -> Result<()> {
         }
     }
     Ok(duties::leave(&db).await?)
+}
+
+/// What this connection last said of its share and its work.
+struct Reports {
+    /// The buckets that it said it holds.
+    said: Option<usize>,
+    at: Instant,
+}
+
+impl Reports {
+    /// Says what is new: a changed share at once, work now and then. Returns when there is more to
+    /// say.
+    async fn once(
+        &mut self,
+        db: &impl GenericClient,
+        life: &Life,
+        kind: Kind,
+        n_held: usize,
+    ) -> Result<Duration> {
+        let tally = life.tally(kind);
+        let is_new = self.said != Some(n_held);
+        if !is_new && tally.is_empty() {
+            return Ok(SLEEP_MAX);
+        }
+        if !is_new && let Some(rest) = REPORT_EVERY.checked_sub(self.at.elapsed()) {
+            return Ok(rest.max(RETRY));
+        }
+        duties::report(db, life.node, kind, n_held, tally.take()).await?;
+        (self.said, self.at) = (Some(n_held), Instant::now());
+        Ok(SLEEP_MAX)
+    }
 }
 
 /// Gives what is beyond the share, or takes what is missing and free.

@@ -1,9 +1,11 @@
 //! The ear: notifications on this worker's channel wake its duties.
 //!
-//! Whatever is said means only that something changed: every duty looks at the tables.
+//! Whatever is said means only that something changed: duties look at the tables. A wake-up that
+//! names a kind wakes that kind alone, everything else wakes all.
 
 use std::{sync::Arc, time::Duration};
 
+use skein_sql::{duties::Kind, note};
 use tokio::time::sleep;
 use tracing::warn;
 
@@ -41,8 +43,11 @@ async fn listen(life: &Life) -> Result<()> {
     listener.listen(life.node).await?;
     // What was said before is lost.
     life.wake_all();
-    while listener.notifications.recv().await.is_some() {
-        life.wake_all();
+    while let Some(heard) = listener.notifications.recv().await {
+        match note::woken(&heard.payload).and_then(|kind| Kind::parse(&kind)) {
+            Some(kind) => life.wake(kind).notify_one(),
+            None => life.wake_all(),
+        }
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use skein_fetch::Allow;
 use skein_sql::{Connector, Settings, duties::Kind, nodes, sweep};
 use skein_wire::limit;
 use tokio::{
@@ -12,7 +13,15 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::{Ages, Result, duty, ear, heart, share::Seats, start, watch as watcher};
+use crate::{
+    Ages, Result, duty, ear, heart,
+    share::Seats,
+    start,
+    tally::Tally,
+    telling::{self, Queue, Telling},
+    watch as watcher,
+    watches::Fetching,
+};
 
 /// How long tasks may take to hand over; a statement is over in 10 s, most in milliseconds.
 const HAND_OVER_MAX: Duration = Duration::from_secs(5);
@@ -30,12 +39,16 @@ pub struct Options {
     pub timing: Timing,
     /// How old what it puts away has to be.
     pub ages: Ages,
+    /// How it looks at what URL watches name.
+    pub watches: Fetching,
 }
 
 impl Options {
-    /// A worker with the deployment's timing and ages.
+    /// A worker with the deployment's timing and ages, that looks at what is public and can open no
+    /// headers.
     pub fn new(connector: Connector, region: String) -> Self {
-        Self { connector, region, timing: Timing::default(), ages: Ages::default() }
+        let watches = Fetching::new(Allow::nothing(), None);
+        Self { connector, region, timing: Timing::default(), ages: Ages::default(), watches }
     }
 }
 
@@ -58,7 +71,7 @@ impl Default for Timing {
             beat: limit::BEAT_INTERVAL,
             still_max: limit::BEAT_STILL_MAX,
             read_max: limit::BEAT_READ_MAX,
-            look: Duration::from_secs(1),
+            look: Duration::from_secs(2),
         }
     }
 }
@@ -74,20 +87,29 @@ pub struct Life {
     pub timing: Timing,
     /// See [`Options`].
     pub ages: Ages,
+    /// See [`Options`].
+    pub watches: Fetching,
     /// Who shares the duties, as the watch last saw it.
     pub seats: watch::Sender<Seats>,
     /// The watch is to look now.
     pub look: Notify,
     /// The end of this life.
     pub stop: CancellationToken,
+    /// Where duties say what they stored.
+    pub telling: Telling,
     wakes: [Notify; Kind::ALL.len()],
+    tallies: [Tally; Kind::ALL.len()],
 }
 
 impl Life {
     /// What wakes a kind of duty. A wake-up that nobody waits for is kept.
     pub fn wake(&self, kind: Kind) -> &Notify {
-        let index = Kind::ALL.iter().position(|k| *k == kind);
-        &self.wakes[index.expect("every kind is in the list of all")]
+        &self.wakes[index(kind)]
+    }
+
+    /// What was done of a kind since the last report.
+    pub fn tally(&self, kind: Kind) -> &Tally {
+        &self.tallies[index(kind)]
     }
 
     /// Something changed that nobody can name: everybody is to look.
@@ -95,6 +117,10 @@ impl Life {
         self.look.notify_one();
         self.wakes.iter().for_each(Notify::notify_one);
     }
+}
+
+fn index(kind: Kind) -> usize {
+    Kind::ALL.iter().position(|k| *k == kind).expect("every kind is in the list of all")
 }
 
 /// Runs a worker until `stop`. One that is declared dead starts again as a new node; a database
@@ -123,16 +149,18 @@ pub async fn run(options: &Options, stop: &CancellationToken) -> Result<()> {
 }
 
 async fn live(options: &Options, stop: &CancellationToken) -> Result<()> {
-    let life = tokio::select! {
-        entered = enter(options, stop) => Arc::new(entered?),
+    let (life, queue) = tokio::select! {
+        entered = enter(options, stop) => entered?,
         () = stop.cancelled() => return Ok(()),
     };
+    let life = Arc::new(life);
     let node = life.node;
     info!(node, "worker {node} is up");
     let mut tasks = JoinSet::new();
     tasks.spawn(heart::run(Arc::clone(&life)));
     tasks.spawn(ear::run(Arc::clone(&life)));
     tasks.spawn(watcher::run(Arc::clone(&life)));
+    tasks.spawn(telling::run(Arc::clone(&life), queue));
     for kind in Kind::ALL {
         tasks.spawn(duty::run(Arc::clone(&life), kind));
     }
@@ -150,20 +178,25 @@ async fn live(options: &Options, stop: &CancellationToken) -> Result<()> {
     leave(&options.connector, &life).await
 }
 
-async fn enter(options: &Options, stop: &CancellationToken) -> Result<Life> {
+async fn enter(options: &Options, stop: &CancellationToken) -> Result<(Life, Queue)> {
     start::check(&options.connector).await?;
     let db = options.connector.connect(Settings::Ordinary).await?;
     let node = nodes::create(&db, "worker", &options.region, None).await?;
-    Ok(Life {
+    let (telling, queue) = telling::new();
+    let life = Life {
         node,
         connector: options.connector.of_node(node),
         timing: options.timing,
         ages: options.ages,
+        watches: options.watches.clone(),
         seats: watch::Sender::new(Seats::default()),
         look: Notify::new(),
         stop: stop.child_token(),
+        telling,
         wakes: std::array::from_fn(|_| Notify::new()),
-    })
+        tallies: std::array::from_fn(|_| Tally::default()),
+    };
+    Ok((life, queue))
 }
 
 /// The locks are gone by now; the others are told, so that they take the buckets at once.

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use skein_worker::{Config, Options};
+use skein_worker::{Config, Fetching, Options};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
@@ -19,7 +19,9 @@ async fn main() -> ExitCode {
     config.log.start();
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(stop.clone()));
-    match skein_worker::run(&Options::new(config.connector, config.region), &stop).await {
+    let watches = Fetching::new(config.fetch_allow, config.deployment_key.map(|key| key.bytes()));
+    let options = Options { watches, ..Options::new(config.connector, config.region) };
+    match skein_worker::run(&options, &stop).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error!("{}", error.chain());

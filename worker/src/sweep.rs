@@ -1,13 +1,13 @@
 //! The sweep: when each of its chores is due.
 //!
-//! What waits for a moment, fenced nodes and departures, is looked for at every wake-up and slept
-//! for exactly. The rest happens now and then. Chores of single meshes are done by whoever holds
+//! What waits for a moment is looked for at every wake-up, by one query: fenced nodes, departures,
+//! which are slept for exactly, leases, and keys whose time is over. The rest happens now and then. Chores of single meshes are done by whoever holds
 //! their bucket, chores of everything by whoever holds the first.
 
 use std::{collections::HashMap, time::Duration};
 
 use skein_sql::{
-    Connector, GenericClient, Settings, api_keys, nonces, partitions, relay, streams,
+    Connector, GenericClient, Settings, api_keys, clock, nonces, partitions, relay, streams,
     sweep::{self, departures::Departed},
     tasks, webhooks,
 };
@@ -17,8 +17,9 @@ use tracing::{error, info, warn};
 
 use crate::{Error, Result};
 
-/// Departures are stored a grace ahead, so nothing is found late by looking this often.
-const LOOK: Duration = Duration::from_secs(2);
+/// Departures are stored a grace ahead, so nothing is found late by looking this often; leases that
+/// have ended, and keys whose time is over, are.
+const LOOK: Duration = limit::LEASE_LOOK;
 /// Something was due and is held by another at the moment.
 const HELD_UP: Duration = Duration::from_millis(100);
 /// Frames renew a status at most once a minute, so the last one may be that much younger.
@@ -73,13 +74,11 @@ enum Chore {
     Keys,
     Nodes,
     Partitions,
-    States,
     Removed,
-    Leases,
 }
 
 impl Chore {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 10] = [
         // First: without partitions nothing can be stored.
         Self::Partitions,
         Self::Statuses,
@@ -90,15 +89,11 @@ impl Chore {
         Self::Counts,
         Self::Keys,
         Self::Nodes,
-        Self::States,
         Self::Removed,
-        Self::Leases,
     ];
 
     fn every(self) -> Duration {
         Duration::from_secs(match self {
-            Self::States => 2,
-            Self::Leases => limit::LEASE_LOOK.as_secs(),
             Self::Statuses => 15,
             Self::Nonces | Self::Hooks => 30,
             Self::Deliveries | Self::Sessions | Self::Counts | Self::Keys | Self::Removed => 60,
@@ -107,8 +102,23 @@ impl Chore {
         })
     }
 
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Statuses => "lapsing statuses",
+            Self::Sessions => "forgetting sessions",
+            Self::Deliveries => "expiring deliveries",
+            Self::Nonces => "forgetting nonces",
+            Self::Hooks => "forgetting hooks",
+            Self::Counts => "counting what meshes hold",
+            Self::Keys => "rotating keys",
+            Self::Nodes => "forgetting nodes",
+            Self::Partitions => "the upkeep of partitions",
+            Self::Removed => "forgetting removed keys",
+        }
+    }
+
     fn is_global(self) -> bool {
-        !matches!(self, Self::Statuses | Self::Sessions | Self::Leases)
+        !matches!(self, Self::Statuses | Self::Sessions)
     }
 }
 
@@ -146,6 +156,12 @@ impl Sweep {
             Some(later) => wait = wait.min(later),
             None => (),
         }
+        if look.is_state_over && buckets.contains(&GLOBAL) {
+            tolerate("expiring keys", sweep::state::expire(db).await.map(drop))?;
+        }
+        if look.is_lease_over {
+            tolerate("ending leases", leases(db, buckets).await)?;
+        }
         for chore in Chore::ALL {
             wait = wait.min(self.chore(db, buckets, chore).await?);
         }
@@ -170,8 +186,14 @@ impl Sweep {
     async fn departures(&mut self, db: &impl GenericClient, buckets: &[i32]) -> Result<Duration> {
         let mut departed = sweep::departures::depart(db, buckets).await?;
         let n_departed = departed.len();
+        let mut left: Vec<i64> = departed.iter().map(|session| session.mesh).collect();
+        left.sort_unstable();
+        left.dedup();
         departed.retain(|session| self.may_tell(session));
         sweep::departures::announce(db, &departed).await?;
+        if !left.is_empty() {
+            clock::pause_empty(db, &left).await?;
+        }
         if n_departed > 0 {
             info!(n_departed, n_told = departed.len(), "{n_departed} sessions have departed");
         }
@@ -204,13 +226,7 @@ impl Sweep {
             return Ok(rest.max(HELD_UP));
         }
         self.done.insert(chore, Instant::now());
-        if let Err(error) = self.perform(db, buckets, chore).await {
-            if error.is_connection() {
-                return Err(error);
-            }
-            let error = error.chain();
-            error!(?chore, error, "the chore {chore:?} failed: {error}");
-        }
+        tolerate(chore.as_str(), self.perform(db, buckets, chore).await)?;
         Ok(chore.every())
     }
 
@@ -242,15 +258,9 @@ impl Sweep {
             Chore::Keys => drop(sweep::memory::rotate_keys(db, ages.send_key).await?),
             Chore::Nodes => drop(sweep::nodes::forget(db, ages.node).await?),
             Chore::Partitions => self.start_upkeep(),
-            Chore::States => drop(sweep::state::expire(db).await?),
             Chore::Removed => {
                 let age = limit::STATE_REMOVED_AGE_MAX;
                 say("removed keys were forgotten", sweep::state::forget(db, age).await?);
-            }
-            Chore::Leases => {
-                let lapsed = tasks::lapse(db, buckets).await?;
-                tasks::announce(db, &lapsed).await?;
-                say("leases of tasks have ended", i64::try_from(lapsed.len()).unwrap_or(i64::MAX));
             }
         }
         Ok(())
@@ -276,6 +286,25 @@ async fn upkeep(connector: &Connector) -> Result<(), Error> {
     partitions::ensure_ahead(&db, partitions::DAYS_AHEAD).await?;
     partitions::drop_old(&db).await?;
     partitions::drop_unnamed(&db).await?;
+    Ok(())
+}
+
+async fn leases(db: &impl GenericClient, buckets: &[i32]) -> Result<(), skein_sql::Error> {
+    let lapsed = tasks::lapse(db, buckets).await?;
+    tasks::announce(db, &lapsed).await?;
+    say("leases of tasks have ended", i64::try_from(lapsed.len()).unwrap_or(i64::MAX));
+    Ok(())
+}
+
+/// A failure of one thing holds up no other: only a lost connection is the caller's.
+fn tolerate<E: Into<Error>>(what: &str, outcome: Result<(), E>) -> Result<()> {
+    let Err(error) = outcome else { return Ok(()) };
+    let error = error.into();
+    if error.is_connection() {
+        return Err(error);
+    }
+    let error = error.chain();
+    error!(what, error, "{what} failed: {error}");
     Ok(())
 }
 

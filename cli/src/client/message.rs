@@ -8,7 +8,7 @@ use serde_json::Value;
 use skein_crypto::direct::Pairs;
 use skein_crypto::{Public, message_id, plain};
 use skein_wire::Priority;
-use skein_wire::push::{Push, SYSTEM};
+use skein_wire::push::{KEPT, Push, SYSTEM};
 use tracing::warn;
 
 use crate::time;
@@ -56,13 +56,13 @@ pub struct Message {
     /// Another body came under the same id before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub conflict: bool,
-    /// `webhook` or `reminder`; absent for ordinary messages.
+    /// `webhook`, `reminder`, or `system` for an event that is kept; absent for ordinary messages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subtype: Option<String>,
-    /// A webhook's name.
+    /// A webhook's or an event's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<String>,
-    /// What a webhook was given.
+    /// What a webhook was given, or an event says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_data: Option<Value>,
     /// Tells a repeat from a conflict: a hash over sender, priority, nonce and ciphertext.
@@ -78,7 +78,20 @@ pub struct Sealed {
     pub ciphertext: String,
 }
 
-/// Something that happened in the mesh. Best effort: never stored, never repeated.
+impl Message {
+    /// The event that this is, if it is one that is kept.
+    pub fn as_event(&self) -> Option<Event> {
+        let is_event = self.subtype.as_deref() == Some(SYSTEM);
+        is_event.then(|| Event {
+            event: self.event.clone().unwrap_or_default(),
+            event_data: self.event_data.clone().unwrap_or_default(),
+            created_at: self.created_at.clone(),
+        })
+    }
+}
+
+/// Something that happened in the mesh. Best effort, never stored and never repeated, unless it came
+/// as a [`Message`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Event {
@@ -110,15 +123,22 @@ pub struct Keys {
 
 impl Keys {
     /// Reads a push.
-    pub fn open(&self, push: Push) -> Opened {
-        if push.subtype.as_deref() == Some(SYSTEM) || push.sender_pubkey == SYSTEM {
+    pub fn open(&self, mut push: Push) -> Opened {
+        let is_event = push.subtype.as_deref() == Some(SYSTEM) || push.sender_pubkey == SYSTEM;
+        let is_kept = push.event.as_deref().is_some_and(|event| KEPT.contains(&event));
+        if is_event && !is_kept {
             return Opened::Event(Event {
                 event: push.event.unwrap_or_default(),
                 event_data: push.event_data.unwrap_or_default(),
                 created_at: push.created_at,
             });
         }
-        let (kind, text) = self.read(&push);
+        let (kind, text) = if is_event {
+            push.subtype = Some(SYSTEM.to_owned());
+            (Kind::Multicast, Ok(None))
+        } else {
+            self.read(&push)
+        };
         let (text, problem) = match text {
             Ok(text) => (text, None),
             Err(problem) => {

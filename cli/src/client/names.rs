@@ -45,6 +45,24 @@ pub fn resolve(name: &str, peers: &[Peer], own: &Public) -> Result<String, Unres
     }
 }
 
+/// What the keys of those who are here are called. A member's key, which reminders come from, has the
+/// name of its session that has been here longest.
+pub fn of(peers: &[Peer]) -> Vec<(String, String)> {
+    let members = peers.iter().rev().filter_map(|peer| {
+        let member = peer.member_pubkey.clone()?;
+        Some((member, peer.display_name.clone()))
+    });
+    let sessions = peers.iter().map(|peer| (peer.pubkey.clone(), peer.display_name.clone()));
+    // Of several for one key, the last stays.
+    members.chain(sessions).collect()
+}
+
+/// The member whose key `key` is, or of whose session it is, as far as those who are here tell.
+pub fn member_of(key: &str, peers: &[Peer]) -> Option<String> {
+    let is_it = |peer: &&Peer| peer.pubkey == key || peer.member_pubkey.as_deref() == Some(key);
+    peers.iter().find(is_it)?.member_pubkey.clone()
+}
+
 /// How a candidate is told from others of its name. Peers chose these words, and agents read them.
 fn candidate(peer: &Peer) -> String {
     let place = peer.hostname.as_deref().unwrap_or("an unnamed host");
@@ -100,6 +118,21 @@ mod tests {
             };
             assert_eq!(candidates.len(), 2);
             assert!(candidates[0].contains(&key(1).hex()));
+        }
+    }
+
+    #[test]
+    fn a_member_has_the_name_of_its_first_session_and_is_found_by_any_of_its_keys() {
+        let peers = [peer("Ann", 1, Some(9)), peer("ann's agent", 2, Some(9)), peer("B", 3, None)];
+        let names: std::collections::BTreeMap<_, _> = of(&peers).into_iter().collect();
+
+        assert_eq!(names[&key(9).hex()], "Ann");
+        assert_eq!(names[&key(2).hex()], "ann's agent");
+        for known in [2, 9] {
+            assert_eq!(member_of(&key(known).hex(), &peers), Some(key(9).hex()));
+        }
+        for unknown in [3, 4] {
+            assert_eq!(member_of(&key(unknown).hex(), &peers), None);
         }
     }
 

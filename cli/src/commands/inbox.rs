@@ -15,6 +15,7 @@ use std::time::{Duration, SystemTime};
 
 use skein_wire::groups::{Group, JoinGroup, LeaveGroup};
 use skein_wire::presence::{SetStatus, SetSummary};
+use skein_wire::schedules::FAILED;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -22,11 +23,12 @@ use self::agents::Agents;
 use self::printer::{Mail, Printer};
 use super::Context;
 use super::attach::{self, Attached, PATIENCE};
-use crate::Result;
 use crate::client::inbox::Shown;
 use crate::client::{Client, Closed, Incoming};
 use crate::home::{Home, Lifetime, Membership};
+use crate::mcp::lines;
 use crate::output::harmless;
+use crate::{Result, time};
 
 /// How often a follower looks for what other programs of this home did.
 const LOOK: Duration = Duration::from_millis(500);
@@ -68,7 +70,7 @@ pub async fn run(context: &Context, args: Args) -> Result<()> {
         let follower = Follower { context, membership, shown, printer, events, first_groups };
         return follower.run(attached).await;
     }
-    once(attached, shown, agents, printer, Duration::from_secs(args.wait)).await
+    once(attached, &membership, shown, agents, printer, Duration::from_secs(args.wait)).await
 }
 
 /// Shows what is kept, in the order of its arrival.
@@ -88,6 +90,7 @@ fn all(shown: &Shown, agents: Agents, printer: &Printer) -> Result<()> {
 /// Reads what waits, shows it, and ends.
 async fn once(
     mut attached: Attached,
+    membership: &Membership,
     mut shown: Shown,
     agents: Agents,
     mut printer: Printer,
@@ -104,6 +107,9 @@ async fn once(
         let _ = timeout(wait, quiet).await;
     }
     attached.client.close().await;
+    let waiting = shown.pending(None, usize::MAX)?;
+    let waiting: Vec<_> = waiting.into_iter().map(|(_, message)| message).collect();
+    printer.learn_from(&waiting, membership).await;
     printer.begin()?;
     let mut count = 0;
     shown.rest(|message| {
@@ -176,11 +182,16 @@ impl Follower<'_> {
 
     async fn incoming(&mut self, incoming: Incoming, client: &Client) -> Result<()> {
         match incoming {
-            Incoming::Message(_) | Incoming::Frame { .. } => (),
+            Incoming::Message(message) => {
+                self.printer.learn_from(&[*message], &self.membership).await;
+            }
+            Incoming::Frame { .. } => (),
             Incoming::Event(event) => {
                 self.printer.heard(&event);
                 if self.events {
                     self.printer.event(&event)?;
+                } else if event.event == FAILED {
+                    self.say(&lines::words(&event, time::now_ms()));
                 }
             }
             Incoming::Connected { edge, ack } => {

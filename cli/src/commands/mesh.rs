@@ -177,6 +177,13 @@ async fn info(context: &Context) -> Result<()> {
     })
 }
 
+/// What the keys of everyone who joined are called; nothing where the server does not tell.
+pub async fn names(membership: &Membership) -> Vec<(String, String)> {
+    let Ok(rest) = Rest::of(membership) else { return Vec::new() };
+    let Ok(all) = members(&rest, &membership.mesh_id).await else { return Vec::new() };
+    all.members.into_iter().map(|member| (member.pubkey, member.display_name)).collect()
+}
+
 /// Everyone who joined, page by page.
 pub async fn members(rest: &Rest, mesh_id: &str) -> Result<Members> {
     /// Pages that are read; 500 members each.

@@ -4,6 +4,7 @@ use skein_wire::presence::{ListPeers, Peer};
 
 use super::{Context, attach};
 use crate::Result;
+use crate::client::names;
 use crate::output::{harmless, short};
 
 /// Nothing to choose.
@@ -17,8 +18,7 @@ pub async fn run(context: &Context, Args {}: Args) -> Result<()> {
     let own = attached.client.session().hex();
     let mut peers = attached.client.request(&ListPeers {}).await?.peers;
     attached.client.close().await;
-    let seen = peers.iter().map(|peer| (peer.pubkey.clone(), peer.display_name.clone()));
-    context.home.names(&membership.mesh_id).learn(seen);
+    context.home.names(&membership.mesh_id).learn(names::of(&peers));
     peers.retain(|peer| peer.pubkey != own);
     let member = membership.member()?.public.hex();
     context.out.print(&peers, |out| {

@@ -28,6 +28,14 @@ impl Names {
         self.names.get(key).map(String::as_str)
     }
 
+    /// Remembers the names of keys that had none: what a session calls itself says more than what
+    /// its member was called when it joined.
+    pub fn learn_new(&mut self, seen: impl IntoIterator<Item = (String, String)>) {
+        let unknown: Vec<_> =
+            seen.into_iter().filter(|(key, _)| !self.names.contains_key(key)).collect();
+        self.learn(unknown);
+    }
+
     /// Remembers these names.
     pub fn learn(&mut self, seen: impl IntoIterator<Item = (String, String)>) {
         let mut is_new = false;

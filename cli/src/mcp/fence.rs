@@ -8,12 +8,28 @@
 
 use skein_crypto::random;
 
-/// Tags with which hosts mark what is theirs or the user's. A host may show our line without
-/// escaping it.
-const HOST_TAGS: &[&str] = &["channel", "system-reminder", "system", "user", "human", "assistant"];
+/// Names of tags by which hosts mark what is theirs or the user's, also before something that is no
+/// letter, as in `system-reminder`. A host may show our line without escaping it.
+const HOST_TAGS: &[&str] = &[
+    "antml",
+    "assistant",
+    "channel",
+    "human",
+    "instructions",
+    "invoke",
+    "system",
+    "thinking",
+    "user",
+];
+/// What the names of others begin with, as `command-name` and `tool_result`. Alone they are words of
+/// any code.
+const HOST_FAMILIES: &[&str] =
+    &["bash", "command", "function", "local", "persisted", "session", "task", "tool"];
 
 /// Characters of a name that are shown.
 const NAME_CHARS_MAX: usize = 80;
+/// Characters of prose that may stand in a line of ours; more is fenced.
+const PROSE_CHARS_MAX: usize = 80;
 
 /// A mark that nobody can guess.
 pub fn mark() -> String {
@@ -29,7 +45,13 @@ pub fn around(text: &str, mark: &str) -> String {
 /// Text of others over several lines, without what could steer a terminal or a host.
 pub fn blunt(text: &str) -> String {
     let text = text.replace("\r\n", "\n");
-    let seen: String = text.chars().map(|c| if is_plain(c) { c } else { '\u{fffd}' }).collect();
+    let mut before = '\n';
+    let plain = |c| {
+        let is_plain = is_plain(c, before);
+        before = c;
+        if is_plain { c } else { '\u{fffd}' }
+    };
+    let seen: String = text.chars().map(plain).collect();
     let mut out = String::with_capacity(seen.len());
     let mut rest = seen.as_str();
     while let Some(at) = rest.find('<') {
@@ -47,12 +69,35 @@ pub fn line(text: &str) -> String {
     blunt(text).replace(['\n', '\t', '\u{2028}', '\u{2029}'], " ")
 }
 
+/// Words of a peer behind `lead`, a line of ours that ends with them: in that line while they are
+/// few, and fenced below it otherwise.
+pub fn behind(lead: &str, text: &str, mark: &str) -> String {
+    match is_few(text) {
+        true => format!("{lead} {}", line(text)),
+        false => format!("{lead}\n{}", around(text, mark)),
+    }
+}
+
+/// Whether words of a peer are so few that they may stand in a line of ours.
+pub fn is_few(text: &str) -> bool {
+    text.chars().nth(PROSE_CHARS_MAX).is_none() && !text.contains('\n')
+}
+
+/// Words of a peer in the middle of a line of ours: the first of them.
+pub fn few(text: &str) -> String {
+    cut(line(text), PROSE_CHARS_MAX)
+}
+
 /// A name that a peer chose, within quotation marks of ours.
 pub fn name(name: &str) -> String {
-    let name = line(&name.replace('"', "'").replace('<', "‹").replace('>', "›"));
-    match name.char_indices().nth(NAME_CHARS_MAX) {
-        Some((cut, _)) => format!("{}…", &name[..cut]),
-        None => name,
+    cut(line(&name.replace('"', "'").replace('<', "‹").replace('>', "›")), NAME_CHARS_MAX)
+}
+
+/// The beginning of a text.
+pub fn cut(text: String, chars_max: usize) -> String {
+    match text.char_indices().nth(chars_max) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text,
     }
 }
 
@@ -61,21 +106,50 @@ pub fn attribute(text: &str) -> String {
     line(text).replace('"', "'").replace('<', "‹").replace('>', "›")
 }
 
-/// Whether `text`, which begins with `<`, opens or closes a tag of a host.
+/// Whether `text`, which begins with `<`, opens or closes a tag of a host, or a mark of a model
+/// (`<|`).
 fn opens_host_tag(text: &str) -> bool {
     let inner = text[1..].trim_start_matches(|c: char| c == '/' || c.is_whitespace());
-    HOST_TAGS.iter().any(|tag| {
-        let Some(start) = inner.get(..tag.len()) else { return false };
-        let after = inner[tag.len()..].chars().next();
-        start.eq_ignore_ascii_case(tag) && after.is_none_or(|c| !c.is_alphanumeric())
-    })
+    let behind = |word: &&str| {
+        let start = inner.get(..word.len()).filter(|start| start.eq_ignore_ascii_case(word));
+        start.map(|_| inner[word.len()..].chars().next())
+    };
+    let is_mark = inner.strip_prefix('|').is_some_and(|rest| rest.starts_with(char::is_alphabetic));
+    is_mark
+        || HOST_TAGS
+            .iter()
+            .filter_map(behind)
+            .any(|next| next.is_none_or(|next| !next.is_alphanumeric()))
+        || HOST_FAMILIES
+            .iter()
+            .filter_map(behind)
+            .any(|next| next.is_some_and(|next| matches!(next, '-' | '_' | ':')))
 }
 
-/// Whether a character is what it looks like.
-fn is_plain(c: char) -> bool {
-    let is_direction = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let is_unseen = matches!(c, '\u{200b}' | '\u{2060}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}');
-    c == '\n' || c == '\t' || !(c.is_control() || is_direction || is_unseen)
+/// Whether a character is what it looks like, behind the one before it.
+fn is_plain(c: char, before: char) -> bool {
+    match c {
+        '\n' | '\t' => true,
+        // Writing and emoji need them, one at a time; more of them are text that nobody sees.
+        '\u{200c}' | '\u{200d}' | '\u{fe0e}' | '\u{fe0f}' => is_seen(before) || is_style(c, before),
+        c => !c.is_control() && is_seen(c),
+    }
+}
+
+/// Whether an emoji's style stands before what joins it with another.
+fn is_style(c: char, before: char) -> bool {
+    c == '\u{200d}' && before == '\u{fe0f}'
+}
+
+/// Whether a character has a shape of its own, and steers no other.
+fn is_seen(c: char) -> bool {
+    let is_unseen = matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+        | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}');
+    !is_unseen
 }
 
 #[cfg(test)]
@@ -105,6 +179,60 @@ mod tests {
             assert!(!lower.contains("<channel") && !lower.contains("<system-r"), "{fenced}");
             assert!(!fenced.contains(['\u{1b}', '\u{e0041}', '\u{202e}', '\r']), "{fenced:?}");
         }
+    }
+
+    #[test]
+    fn what_nobody_sees_is_shown_as_such_and_writing_stays() {
+        let unseen = ['\u{ad}', '\u{fe00}', '\u{e0100}', '\u{e01ef}', '\u{3164}', '\u{180e}'];
+        for c in unseen {
+            assert_eq!(blunt(&format!("a{c}b")), "a\u{fffd}b", "{c:?}");
+        }
+        // Bytes behind an emoji, one selector each: only the first is a style.
+        assert_eq!(blunt("❤\u{fe0f}\u{fe0f}\u{fe0e}"), "❤\u{fe0f}\u{fffd}\u{fffd}");
+        assert_eq!(blunt("a\u{200d}\u{200c}"), "a\u{200d}\u{fffd}");
+        for kept in ["❤\u{fe0f}", "می\u{200c}خواهم", "❤\u{fe0f}\u{200d}🔥", "👩\u{200d}💻", "é"]
+        {
+            assert_eq!(blunt(kept), kept);
+        }
+    }
+
+    #[test]
+    fn the_tags_of_hosts_are_no_tags_any_more() {
+        for tag in [
+            "<system-reminder>",
+            "</system_prompt>",
+            "<command-name>",
+            "<local-command-stdout>",
+            "<bash-input>",
+            "<user-prompt-submit-hook>",
+            "<tool_result>",
+            "<function_results>",
+            "<invoke name=\"x\">",
+            "<|im_start|>",
+            "<\nTask-Notification >",
+        ] {
+            assert!(blunt(tag).starts_with("&lt;"), "{tag}");
+        }
+        for code in [
+            "#include <functional>",
+            "Vec<Userland>",
+            "a <b",
+            "<toolbar>",
+            "<div>",
+            "Arc<Session>",
+            "a <| b",
+        ] {
+            assert_eq!(blunt(code), code);
+        }
+    }
+
+    #[test]
+    fn long_prose_is_fenced_and_a_few_words_are_not() {
+        let (few, many) = ("x".repeat(PROSE_CHARS_MAX), "x".repeat(PROSE_CHARS_MAX + 1));
+
+        assert_eq!(behind("k =", &few, "m"), format!("k = {few}"));
+        assert_eq!(behind("k =", &many, "m"), format!("k =\n{}", around(&many, "m")));
+        assert_eq!(behind("k =", "a\nb", "m"), "k =\n[peer text m]\na\nb\n[end of peer text m]");
     }
 
     #[test]

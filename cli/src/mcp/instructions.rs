@@ -97,7 +97,9 @@ fn identity(one: &Identity, detail: &Detail) -> String {
 fn conduct(mode: MessageMode, offer: &Offer) -> String {
     let has = |tools: &[&str]| tools.iter().all(|tool| offer.has(tool));
     let mut text = String::new();
-    for line in [arrival(mode), WORDS, COORDINATION, AUDIENCE, PRIORITIES, RESULTS, SHARED, LOCAL] {
+    for line in
+        [arrival(mode), WORDS, COORDINATION, AUDIENCE, PRIORITIES, RESULTS, SHARED, LATER, LOCAL]
+    {
         let said = line.iter().filter(|(tools, _)| has(tools)).map(|(_, sentence)| *sentence);
         let said = said.collect::<Vec<_>>().join(" ");
         if !said.is_empty() {
@@ -175,6 +177,11 @@ const SHARED: &[Sentence] = &[
         &["create_task", "claim_task", "complete_task"],
         "Hand out work with create_task; claim_task before you begin, complete_task at the end.",
     ),
+];
+
+const LATER: &[Sentence] = &[
+    (&["schedule_reminder"], "schedule_reminder says something later, to you or a peer."),
+    (&["mesh_watch"], "mesh_watch tells you when a page changes."),
 ];
 
 const LOCAL: &[Sentence] = &[(

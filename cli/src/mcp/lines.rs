@@ -10,15 +10,19 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::Value;
+use skein_wire::schedules::REMINDER;
 
-pub use self::events::event;
+pub use self::events::{event, words};
 use super::fence;
 use super::tools::Offer;
 use crate::client::message::{Kind, Message};
 use crate::output::short;
+use crate::time;
 
 /// Senders that one line about waiting messages names.
 const NAMED_MAX: usize = 3;
+/// Characters of a value that a line shows.
+const VALUE_CHARS_MAX: usize = 2000;
 
 /// One notification to the host: the `params` of `notifications/claude/channel`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -45,8 +49,11 @@ pub struct Place<'a> {
     pub id: &'a str,
 }
 
-/// An ordinary message, a reminder or what a webhook was given.
+/// An ordinary message, a reminder, what a webhook was given, or an event that was kept.
 pub fn message(place: Place<'_>, message: &Message, from_name: &str, mark: &str) -> Line {
+    if let Some(kept) = message.as_event() {
+        return event(place, &kept, time::now_ms());
+    }
     let content = match body(message) {
         Ok(text) => {
             let header = header(place, message, from_name);
@@ -72,6 +79,10 @@ pub fn message(place: Place<'_>, message: &Message, from_name: &str, mark: &str)
 
 /// The same for `check_messages`, where there is no meta.
 pub fn listed(place: Place<'_>, message: &Message, from_name: &str, mark: &str) -> String {
+    if let Some(kept) = message.as_event() {
+        let (slug, at) = (place.slug, fence::line(&message.created_at));
+        return format!("[{slug}] ({at}): {}", words(&kept, time::now_ms()));
+    }
     let reminder = if is_reminder(message) { " [REMINDER]" } else { "" };
     let key = fence::line(short(&message.sender_pubkey));
     let (priority, at) = (message.priority.as_str(), fence::line(&message.created_at));
@@ -99,15 +110,28 @@ pub fn waiting(senders: &[String], count: usize) -> Line {
 /// Data of a stream that this session listens to.
 pub fn stream_data(stream: &str, published_by: &str, data: &Value) -> Line {
     let (stream, who) = (fence::line(stream), fence::line(published_by));
-    let content = format!("[stream:{stream}] from {who}: {}", fence::line(&data.to_string()));
+    let lead = format!("[stream:{stream}] from {who}:");
+    let content = fence::behind(&lead, &shown(data), &fence::mark());
     Line::new(content, [("kind", "stream_data".into()), ("stream", stream), ("published_by", who)])
+}
+
+/// A value as JSON, the beginning of a long one: get_state has the rest.
+fn shown(value: &Value) -> String {
+    fence::cut(value.to_string(), VALUE_CHARS_MAX)
 }
 
 /// A shared value changed.
 pub fn state_change(key: &str, value: &Value, updated_by: &str) -> Line {
     let (key, who) = (fence::line(key), fence::line(updated_by));
-    let value = fence::line(&value.to_string());
-    let content = format!("[state] {key} = {value} (set by {who})");
+    let value = shown(value);
+    let content = match fence::is_few(&value) {
+        true => format!("[state] {key} = {} (set by {who})", fence::line(&value)),
+        false => fence::behind(
+            &format!("[state] {key}, set by {who}; what stands between the marks is theirs:"),
+            &value,
+            &fence::mark(),
+        ),
+    };
     Line::new(content, [("kind", "state_change".into()), ("key", key), ("updated_by", who)])
 }
 
@@ -154,6 +178,7 @@ fn header(place: Place<'_>, message: &Message, from_name: &str) -> String {
     let to = match (message.kind, &message.target) {
         (Kind::Direct, _) => "to you".to_owned(),
         (Kind::Multicast, Some(target)) => format!("to {}", fence::line(target)),
+        (Kind::Multicast, None) if is_reminder(message) => "to you, not sealed".to_owned(),
         (Kind::Multicast, None) => "to several".to_owned(),
     };
     let slug = place.slug;
@@ -163,7 +188,7 @@ fn header(place: Place<'_>, message: &Message, from_name: &str) -> String {
         Some("webhook") => {
             (format!("Data of the webhook {name} (mesh {slug})"), "a program outside the mesh")
         }
-        Some("reminder") => {
+        Some(REMINDER) => {
             (format!("Reminder from the peer {name} (key {key}…, mesh {slug})"), "that peer")
         }
         _ => (format!("Message from the peer {name} (key {key}…, mesh {slug})"), "that peer"),
@@ -200,7 +225,7 @@ fn kind(message: &Message) -> &'static str {
 }
 
 fn is_reminder(message: &Message) -> bool {
-    message.subtype.as_deref() == Some("reminder")
+    message.subtype.as_deref() == Some(REMINDER)
 }
 
 fn quoted(name: &str) -> String {

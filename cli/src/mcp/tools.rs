@@ -5,6 +5,7 @@
 //! tool returns is text for a model: `Err` is text too, marked as an error.
 
 pub mod arguments;
+mod clock;
 mod contexts;
 mod groups;
 mod inbox;
@@ -16,11 +17,13 @@ mod peer_files;
 mod ping;
 mod presence;
 mod profile;
+mod schedules;
 mod skills;
 mod state;
 mod stats;
 mod streams;
 mod tasks;
+mod watches;
 mod webhooks;
 
 use std::pin::Pin;
@@ -85,6 +88,9 @@ const CAPABILITIES: &[&[Tool]] = &[
     mesh_info::TOOLS,
     tasks::TOOLS,
     webhooks::TOOLS,
+    schedules::TOOLS,
+    clock::TOOLS,
+    watches::TOOLS,
 ];
 
 /// A call on its way through a tool.

@@ -4,6 +4,7 @@ mod contract;
 mod eras;
 mod homes;
 pub mod host;
+mod later;
 mod lines;
 mod meshes;
 mod odd;

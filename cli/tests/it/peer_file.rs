@@ -92,7 +92,8 @@ async fn what_an_agent_shares_is_read_and_listed_across_edges_and_each_read_is_t
 
     for (path, why) in [
         ("../outside", "path traversal not allowed"),
-        ("out", "file outside shared directories"),
+        ("out", "file not found"),
+        ("/etc/hostname", "file outside shared directories"),
         (".secret", "file outside shared directories"),
         ("nothing", "file not found"),
         ("src", "not a file"),
@@ -147,7 +148,7 @@ async fn agents_read_each_other_s_files_with_the_tools_of_the_contract() {
     assert!(read.contains("]\nfn main() {}\n\n[end of peer text "), "{read}");
     let empty = host.say("read_peer_file", json!({"peer": "bob", "path": "empty"})).await;
     assert!(empty.ends_with("The file is empty."), "{empty}");
-    for (path, why) in [("out", "file outside shared directories"), ("x", "file not found")] {
+    for (path, why) in [("/x", "file outside shared directories"), ("x", "file not found")] {
         let (text, is_error) =
             host.call("read_peer_file", json!({"peer": "bob", "path": path})).await;
         let said = format!("read_peer_file: the peer refuses, in its words \"{why}\"");

@@ -16,12 +16,15 @@ use crate::edge::DEADLINE;
 const SKEIN: &str = env!("CARGO_BIN_EXE_skein");
 /// Who may make meshes.
 const TOKEN: &str = "operator";
+/// What tests may look at.
+const LOOPBACK: &str = "127.0.0.0/8";
 /// Between two looks at what says nothing by itself.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Edges over one database; they end with this value.
 pub struct Place {
     edges: Vec<Child>,
+    workers: Vec<Child>,
     /// Their ports on 127.0.0.1.
     pub ports: Vec<u16>,
     /// Homes and logs.
@@ -60,6 +63,7 @@ impl Place {
         let folder = tempfile::tempdir().unwrap();
         let mut place = Self {
             edges: Vec::new(),
+            workers: Vec::new(),
             ports: Vec::new(),
             folder,
             database_url: database_url.to_owned(),
@@ -87,6 +91,21 @@ impl Place {
                 tokio::time::sleep(LOOK).await;
             }
         }
+        place
+    }
+
+    /// A place with this many edges, and a worker that may look at addresses of this machine.
+    pub async fn with_worker(edges: usize) -> Self {
+        let database = testing::database().await;
+        let url = database.url();
+        let settings = [("SKEIN_TEST_TARGETS", "1"), ("SKEIN_FETCH_ALLOW", LOOPBACK)];
+        let mut place = Self::over(&url, edges, &settings, Some(database)).await;
+        let log = File::create(place.folder.path().join("worker.log")).unwrap();
+        let mut worker = Command::new(Path::new(SKEIN).with_file_name("skein-worker"));
+        worker.env_clear().env("DATABASE_URL", &url).env("SKEIN_FETCH_ALLOW", LOOPBACK);
+        worker.env("SKEIN_DEPLOYMENT_KEY", "5a".repeat(32)).stdin(Stdio::null());
+        worker.stdout(log.try_clone().unwrap()).stderr(log);
+        place.workers.push(worker.spawn().expect("cargo build -p skein-worker comes first"));
         place
     }
 
@@ -146,8 +165,8 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        for edge in &mut self.edges {
-            let _ = (edge.kill(), edge.wait());
+        for child in self.edges.iter_mut().chain(&mut self.workers) {
+            let _ = (child.kill(), child.wait());
         }
     }
 }

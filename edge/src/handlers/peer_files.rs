@@ -46,7 +46,8 @@ async fn ask_file(ctx: &Context<'_>, call: PeerFileRequest) -> Result<()> {
 async fn ask_dir(ctx: &Context<'_>, call: PeerDirRequest) -> Result<()> {
     let PeerDirRequest { target_pubkey, dir_path, pattern } = call;
     within("dirPath", dir_path.len(), limit::PATH_BYTES_MAX)?;
-    within("pattern", pattern.as_ref().map_or(0, String::len), limit::PATH_BYTES_MAX)?;
+    let n_bytes = pattern.as_ref().map_or(0, String::len);
+    within("pattern", n_bytes, limit::PEER_PATTERN_BYTES_MAX)?;
     let to = find(ctx, &target_pubkey).await?;
     let requester_pubkey = ctx.session.key.clone();
     let key = key("dir", &requester_pubkey, ctx.req_id);

@@ -29,9 +29,13 @@ async fn share(ctx: &Context<'_>, call: &ShareSkill) -> Result<Option<String>> {
     within("description", call.description.len(), limit::SKILL_DESCRIPTION_BYTES_MAX)?;
     within("instructions", call.instructions.len(), limit::SKILL_INSTRUCTIONS_BYTES_MAX)?;
     tags(call.tags.as_deref().unwrap_or_default())?;
-    let db = ctx.db().await?;
-    match skills::share(&db, ctx.session.mesh, ctx.session.member, call).await? {
-        Outcome::Done => Ok(ctx.reply::<ShareSkill>(&ack(&call.name, "shared"))),
+    let mut db = ctx.db().await?;
+    let transaction = db.transaction().await.map_err(skein_sql::Error::from)?;
+    match skills::share(&transaction, ctx.session.mesh, ctx.session.member, call).await? {
+        Outcome::Done => {
+            transaction.commit().await.map_err(skein_sql::Error::from)?;
+            Ok(ctx.reply::<ShareSkill>(&ack(&call.name, "shared")))
+        }
         Outcome::Taken(author) => Err(taken(&call.name, &author)),
         // It was its author's until a moment ago.
         Outcome::Absent => Err(Code::Forbidden.into()),

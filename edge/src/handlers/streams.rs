@@ -41,9 +41,11 @@ fn topic(stream: &str) -> String {
 
 async fn create(ctx: &Context<'_>, CreateStream { name }: CreateStream) -> Result<StreamCreated> {
     named("name", &name)?;
-    let (db, session) = (ctx.db().await?, ctx.session);
+    let (mut db, session) = (ctx.db().await?, ctx.session);
     let max = limit::STREAMS_MAX;
-    let created = streams::create(&db, session.mesh, &name, session.member, max).await?;
+    let transaction = db.transaction().await.map_err(skein_sql::Error::from)?;
+    let created = streams::create(&transaction, session.mesh, &name, session.member, max).await?;
+    transaction.commit().await.map_err(skein_sql::Error::from)?;
     let id = created
         .ok_or_else(|| Error::Refused(Code::Limit, format!("a mesh has at most {max} streams")))?;
     Ok(StreamCreated { id, name })

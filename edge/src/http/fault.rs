@@ -41,7 +41,7 @@ pub enum Fault {
     /// `internal`: we failed, and our log says how.
     #[oai(status = 500)]
     Internal(Json<Error>),
-    /// `unavailable`: the database does not answer.
+    /// `unavailable`: the database does not answer, or this edge has too many messages on their way.
     #[oai(status = 503)]
     Unavailable(Json<Error>),
 }

@@ -90,6 +90,9 @@ impl MessageRoutes {
         };
         let posted = posting::post(&edge.node(), &post).await.map_err(|error| match error {
             posting::Error::Refused(code) => Fault::new(code),
+            posting::Error::Busy => {
+                Fault::hinting(Code::Unavailable, posting::BUSY, "take the same `id` again")
+            }
             posting::Error::Sql(error) => error.into(),
         })?;
         let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);

@@ -57,6 +57,11 @@ impl Here {
         self.sessions.get(&mailbox)
     }
 
+    /// Whether this attachment of its session is the live one.
+    pub fn is_here(&self, session: &Session) -> bool {
+        self.get(session.mailbox).is_some_and(|here| here.attach_no == session.attach_no)
+    }
+
     /// Lets a session follow a topic; `false`: it follows as many as it may.
     pub fn follow(&mut self, session: &Arc<Session>, topic: &str) -> bool {
         if self.get(session.mailbox).is_none_or(|here| !Arc::ptr_eq(here, session)) {
@@ -111,8 +116,12 @@ impl Here {
     }
 
     /// Gives a session the answer to a call of its own, when its socket has room for it. `false`:
-    /// so much waits on this node already that it is dropped.
+    /// so much waits on this node already that it is dropped. An attachment that has gone waits for
+    /// nothing, and another of the same session did not ask.
     pub fn answer(&mut self, session: &Arc<Session>, frame: String) -> bool {
+        if !self.is_here(session) {
+            return true;
+        }
         if !self.waiting.contains_key(&session.mailbox) && has_room(session, &frame) {
             session.out.frame(frame);
             return true;

@@ -32,6 +32,10 @@ struct Place {
     memory_id: Value,
     held_id: Value,
     open_id: Value,
+    /// What Ann watches.
+    watch_id: Value,
+    /// A schedule of Ann's.
+    scheduled_id: Value,
 }
 
 impl Place {
@@ -50,12 +54,17 @@ impl Place {
             peer.call(json!({"type": "set_summary", "summary": "the truth"})).await;
         }
         ann.call(json!({"type": "create_webhook", "name": "hook"})).await;
+        let watch = json!({"type": "watch", "url": "https://ann.example/", "label": "the truth"});
+        let watch_id = ann.call(watch).await["watchId"].clone();
         let memory = json!({"type": "remember", "content": "the truth"});
         let memory_id = ann.call(memory).await["id"].clone();
         let task = json!({"type": "create_task", "title": "the truth"});
         let held_id = ann.call(task.clone()).await["id"].clone();
         bob.call(json!({"type": "claim_task", "taskId": held_id, "leaseSeconds": 600})).await;
         let open_id = ann.call(task).await["id"].clone();
+        let schedule = json!({"type": "schedule", "to": bob.key(), "message": "the truth",
+                              "cron": "0 0 1 1 *"});
+        let scheduled_id = ann.call(schedule).await["scheduledId"].clone();
         ann.call(json!({"type": "set_state", "key": "plan", "value": "the truth"})).await;
         ann.call(json!({"type": "share_context", "summary": "the truth"})).await;
         ann.call(json!({"type": "share_skill", "name": "deploy", "description": "the truth",
@@ -64,12 +73,25 @@ impl Place {
         for key in ["plan", "_context:ann"] {
             bob.find(|f| f["type"] == "state_change" && f["key"] == key).await;
         }
+        ann.call(json!({"type": "set_clock", "speed": 10})).await;
         ann.call(json!({"type": "create_stream", "name": "builds"})).await;
         bob.call(json!({"type": "subscribe", "stream": "builds"})).await;
         let message_id = ann.message(&bob.key(), "now", "for bob").await["messageId"].clone();
         bob.push().await;
         ann.event("peer_joined").await;
-        Self { mesh, ann, bob, eve, dan, message_id, memory_id, held_id, open_id }
+        Self {
+            mesh,
+            ann,
+            bob,
+            eve,
+            dan,
+            message_id,
+            memory_id,
+            held_id,
+            open_id,
+            watch_id,
+            scheduled_id,
+        }
     }
 
     /// Every message of the contract that would do something here.
@@ -119,6 +141,19 @@ impl Place {
                 json!({"type": kind, "taskId": self.held_id, "ifHeld": true}),
             ],
             "list_tasks" | "mesh_info" => vec![json!({"type": kind})],
+            "schedule" => {
+                let later = jiff::Timestamp::now().as_millisecond() + 3_600_000;
+                [&self.bob.key(), "*"]
+                    .map(|to| {
+                        json!({"type": kind, "to": to, "message": "a lie", "deliverAt": later})
+                    })
+                    .into()
+            }
+            "list_scheduled" => vec![json!({"type": kind})],
+            "cancel_scheduled" | "get_scheduled" | "pause_scheduled" | "resume_scheduled"
+            | "run_scheduled" => vec![json!({"type": kind, "scheduledId": self.scheduled_id})],
+            "set_clock" => vec![json!({"type": kind, "speed": 50})],
+            "pause_clock" | "resume_clock" | "get_clock" => vec![json!({"type": kind})],
             // The first is her own; there is no second.
             "claim_next" => vec![json!({"type": kind}), json!({"type": kind})],
             "renew_task" => {
@@ -160,6 +195,11 @@ impl Place {
             "publish" => vec![json!({"type": kind, "stream": "builds", "data": "a lie"})],
             "subscribe" | "unsubscribe" => vec![json!({"type": kind, "stream": "builds"})],
             "list_streams" => vec![json!({"type": kind})],
+            // Nothing is looked at here: the guard refuses this machine's own addresses.
+            "watch" => vec![json!({"type": kind, "url": "https://eve.example/", "group": "@dev"})],
+            "unwatch" => vec![json!({"type": kind, "watchId": self.watch_id})],
+            "watch_list" => vec![json!({"type": kind})],
+            "watch_test" => vec![json!({"type": kind, "url": "http://127.0.0.1/"})],
             "audit_query" => vec![
                 json!({"type": kind, "limit": 1000}),
                 json!({"type": kind, "eventType": "message_sent"}),
@@ -188,6 +228,15 @@ impl Place {
             let kept = self.bob.call(ask).await;
             assert_eq!(kept.pointer(answer), Some(&json!("the truth")), "changed by {by}");
         }
+        let ask = json!({"type": "get_scheduled", "scheduledId": self.scheduled_id});
+        let schedule = self.ann.call(ask).await["schedule"].clone();
+        assert_eq!(schedule["state"], json!("active"), "changed by {by}");
+        assert!(schedule["nextFire"] == schedule["deliverAt"], "run by {by}: {schedule}");
+        let clock = self.bob.call(json!({"type": "get_clock"})).await;
+        let (speed, is_paused) = (&clock["speed"], &clock["paused"]);
+        assert_eq!((speed, is_paused), (&json!(10), &json!(false)), "changed by {by}");
+        let watches = self.ann.call(json!({"type": "watch_list"})).await;
+        assert_eq!(watches["watches"][0]["id"], self.watch_id, "changed by {by}");
         let recall = json!({"type": "recall", "query": "truth"});
         let found = self.ann.call(recall).await["memories"].clone();
         assert_eq!(found.as_array().map(Vec::len), Some(1), "forgotten by {by}");
@@ -279,10 +328,32 @@ fn expect(place: &Place, kind: &str, frame: &Value, answer: &Value) {
         "claim_task" => assert_eq!(answer["code"], "task_not_claimable"),
         "list_tasks" => assert_eq!(answer["tasks"].as_array().map(Vec::len), Some(1), "{answer}"),
         "claim_next" => assert_eq!(answer["type"], "task_result"),
+        "schedule" => {
+            let is_hers = frame["to"] == "*";
+            let word = if is_hers { &answer["type"] } else { &answer["code"] };
+            assert_eq!(word, if is_hers { "scheduled_ack" } else { "unknown_target" }, "{frame}");
+        }
+        "list_scheduled" => assert_eq!(answer["messages"].as_array().map(Vec::len), Some(1)),
+        "cancel_scheduled" => assert_eq!(answer["ok"], false, "{answer}"),
+        "get_scheduled" | "pause_scheduled" | "resume_scheduled" | "run_scheduled" => {
+            assert_eq!(answer["code"], "schedule_not_found", "{frame}");
+        }
         "mesh_info" => assert_eq!(answer["peers"], 2, "{answer}"),
+        // It is her own.
+        "set_clock" | "pause_clock" | "resume_clock" | "get_clock" => {
+            let is_paused = kind == "pause_clock";
+            assert_eq!((&answer["speed"], &answer["paused"]), (&json!(50), &json!(is_paused)));
+        }
         "complete_task" | "renew_task" | "get_task" => {
             assert_eq!(answer["code"], "task_not_found", "{frame}");
         }
+        "watch" => assert_eq!(answer["type"], "watch_ack"),
+        "unwatch" => assert_eq!(answer["code"], "watch_not_found"),
+        "watch_list" => {
+            assert_eq!(answer["watches"].as_array().map(Vec::len), Some(1), "{answer}");
+            assert_eq!(answer["watches"][0]["createdBy"], "eve");
+        }
+        "watch_test" => assert_eq!(answer["code"], "url_refused"),
         "create_webhook" | "delete_webhook" => assert_eq!(answer["type"], "webhook_ack"),
         "list_webhooks" => {
             let hers = ["a lie", "hers"].map(|name| json!(name));

@@ -295,7 +295,7 @@ async fn line_7_a_pending_request_gets_its_own_answer_while_others_fail() {
 }
 
 /// A message of this type that succeeds, and one that fails.
-fn good_and_bad(kind: &str, of: &Peer) -> (Value, Value) {
+pub fn good_and_bad(kind: &str, of: &Peer) -> (Value, Value) {
     let (mut good, mut bad) = match kind {
         "send" => (
             json!({"id": "0".repeat(32), "targetSpec": of.key(), "priority": "now", "nonce": "",
@@ -330,10 +330,21 @@ fn good_and_bad(kind: &str, of: &Peer) -> (Value, Value) {
         "claim_task" | "complete_task" | "get_task" => (json!({"taskId": "x"}), json!({})),
         "renew_task" => (json!({"taskId": "x", "leaseSeconds": 60}), json!({})),
         "watch_tasks" => (json!({"watch": true}), json!({"watch": 7})),
+        "schedule" => (
+            json!({"to": of.key(), "message": "x", "deliverAt": 0}),
+            json!({"message": "x", "deliverAt": 0}),
+        ),
+        "cancel_scheduled" | "get_scheduled" | "pause_scheduled" | "resume_scheduled"
+        | "run_scheduled" => (json!({"scheduledId": "x"}), json!({})),
+        "watch" => (json!({"url": "https://a.example/"}), json!({"url": 7})),
+        "unwatch" => (json!({"watchId": "x"}), json!({})),
+        "watch_test" => (json!({"url": "http://127.0.0.1/"}), json!({})),
+        "set_clock" => (json!({"speed": 10}), json!({"type": "set_clok", "speed": 10})),
         "create_webhook" | "delete_webhook" => (json!({"name": "w"}), json!({"name": 7})),
         // Whatever is asked of these can be answered.
         "list_streams" | "list_contexts" | "list_skills" | "list_tasks" | "claim_next"
-        | "mesh_info" | "list_webhooks" | "audit_query" | "audit_verify" => {
+        | "mesh_info" | "list_webhooks" | "watch_list" | "list_scheduled" | "audit_query"
+        | "audit_verify" | "pause_clock" | "resume_clock" | "get_clock" => {
             (json!({}), json!({"type": "no_such_type"}))
         }
         _ => panic!("`{kind}` needs a case here"),
@@ -369,6 +380,12 @@ async fn peers_with_the_replies_cap_get_one_answer_to_every_message() {
                     | "complete_task"
                     | "get_task"
                     | "renew_task"
+                    | "get_scheduled"
+                    | "pause_scheduled"
+                    | "resume_scheduled"
+                    | "run_scheduled"
+                    | "unwatch"
+                    | "watch_test"
             );
             let expects_error = !is_good || is_unknown;
             assert_eq!(answer["type"] == "error", expects_error, "{frame} got {answer}");

@@ -13,6 +13,7 @@ use skein_edge::{Config, Edge, acceptor::EdgeAcceptor, http, measure};
 use skein_embedded::testing::{TestDatabase, database_from};
 use skein_openapi::{members::Role, meshes::NewMesh};
 use skein_sql::{Connector, Settings, members, meshes, migrate, partitions};
+use skein_wire::push::KEPT;
 use tokio::{
     net::{TcpListener, TcpStream},
     time::timeout,
@@ -24,6 +25,10 @@ use tokio_util::sync::CancellationToken;
 pub const SOON: Duration = Duration::from_secs(10);
 /// How long is long enough to say that something does not happen.
 pub const WHILE: Duration = Duration::from_millis(400);
+
+/// Whether somebody waits for a lock in this database.
+pub const SOMEBODY_WAITS: &str = "select count(*) > 0 from pg_stat_activity
+     where datname = current_database() and wait_event_type = 'Lock'";
 
 /// Lets this much time pass at once for everything in this process that waits for the clock; the
 /// database's clock goes on as it does.
@@ -291,7 +296,9 @@ impl Peer {
             match self.socket.next().await {
                 Some(Ok(Message::Text(text))) => {
                     let frame: Value = serde_json::from_str(&text).unwrap();
-                    if self.acks && frame["type"] == "push" && frame["subtype"] != "system" {
+                    let is_event = frame["subtype"] == "system"
+                        && !frame["event"].as_str().is_some_and(|name| KEPT.contains(&name));
+                    if self.acks && frame["type"] == "push" && !is_event {
                         let ids = json!([frame["messageId"]]);
                         self.send(&json!({"type": "received", "messageIds": ids})).await;
                     }

@@ -235,7 +235,7 @@ fn every_route_of_ours_documents_its_refusals_in_our_body() {
             }
         }
     }
-    assert_eq!(n_routes, 32);
+    assert_eq!(n_routes, 33);
 }
 
 #[test]

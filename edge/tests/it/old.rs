@@ -1,15 +1,21 @@
 //! The 0.8.9 client, played by a script that follows wire-protocol's client side to the letter and
 //! uses nothing of ours, against two edges: every line of 12.1 that concerns hello, messaging,
-//! presence, profile, groups, stats, join and health, each by its number.
+//! presence, profile, groups, stats, join and health, each by its number; and what its tools do with
+//! what a mesh shares, between it and clients of ours both ways.
 
 pub mod crypto;
+mod files;
 mod groups;
 mod hello;
+mod hooks;
 pub mod join;
 mod messaging;
 pub mod peer;
 mod presence;
+mod reminders;
 mod restart;
+mod shared;
+mod work;
 
 use crate::harness::TestMesh;
 use peer::{Client, Config};
@@ -25,6 +31,7 @@ pub async fn member(mesh: &TestMesh, name: &str, edge: usize) -> Config {
         display_name: Some(name.to_owned()),
         session_id: None,
         groups: Vec::new(),
+        folder: "/work/project".into(),
     }
 }
 

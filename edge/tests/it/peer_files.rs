@@ -348,7 +348,8 @@ async fn a_path_has_its_limit() {
     assert_eq!(asked(&mut bob).await["filePath"], "p".repeat(max));
     ask(&mut ann, &bob.key(), &"p".repeat(max + 1), "2").await;
     assert_eq!(answered(&mut ann, "2").await["code"], "too_large");
-    for (field, n) in [("dirPath", "3"), ("pattern", "4")] {
+    let pattern = skein_wire::limit::PEER_PATTERN_BYTES_MAX;
+    for (field, max, n) in [("dirPath", max, "3"), ("pattern", pattern, "4")] {
         let mut frame = json!({"type": "peer_dir_request", "targetPubkey": bob.key(),
                                "dirPath": "", "_reqId": n});
         frame[field] = json!("p".repeat(max + 1));

@@ -62,6 +62,7 @@ const TABLE: &[Row] = &[
             "q06_a_failing_send_fails_itself_and_nothing_else",
             "q06_a_failure_of_ours_is_no_word_for_an_old_client",
             "q06_claims_completions_and_forgetting_without_an_id_are_never_answered",
+            "q06_claims_and_completions_that_come_to_nothing_fail_nothing_that_waits",
         ],
         "files, mesh SQL, vectors: each with its own messages",
     ),
@@ -70,7 +71,10 @@ const TABLE: &[Row] = &[
         8,
         F,
         "a webhook's name is taken for ever",
-        &["q08_a_name_that_is_taken_is_told_and_one_that_ended_is_free"],
+        &[
+            "q08_a_name_that_is_taken_is_told_and_one_that_ended_is_free",
+            "q08_an_old_client_is_told_of_a_taken_name_and_takes_it_when_it_is_free",
+        ],
         "",
     ),
     (
@@ -80,7 +84,13 @@ const TABLE: &[Row] = &[
         &["q09_a_key_that_is_not_there_is_answered_as_not_found"],
         "",
     ),
-    (10, F, "a reminder to a key loses its subtype", &[], "schedules"),
+    (
+        10,
+        F,
+        "a reminder to a key loses its subtype",
+        &["q10_a_reminder_to_a_key_keeps_its_subtype"],
+        "",
+    ),
     (
         11,
         F,
@@ -202,6 +212,7 @@ const TABLE: &[Row] = &[
             "q27_memories_and_tasks_have_the_enrolment_name",
             "q27_data_has_its_publishers_enrolment_name_and_reaches_all_who_listen_but_him",
             "q27_the_author_of_a_key_or_context_is_the_member_whatever_its_session_is_called",
+            "q27_what_an_old_client_leaves_has_the_name_of_its_enrolment",
         ],
         "",
     ),
@@ -237,8 +248,23 @@ const TABLE: &[Row] = &[
         "",
     ),
     (32, F, "`launch --join` crashes", &[], "launch"),
-    (33, F, "the tools of schedules crash", &[], "schedules"),
-    (34, F, "webhooks look like failed decryption", &["q34_a_post_is_shown_by_an_old_client"], ""),
+    (
+        33,
+        F,
+        "the tools of schedules crash",
+        &["q33_an_agent_reminds_itself_and_a_peer_and_ends_what_is_not_needed"],
+        "",
+    ),
+    (
+        34,
+        F,
+        "webhooks look like failed decryption",
+        &[
+            "q34_a_post_is_shown_by_an_old_client",
+            "q34_a_webhook_of_an_old_client_is_posted_to_and_shown_by_everybody",
+        ],
+        "",
+    ),
     (
         35,
         F,
@@ -260,12 +286,20 @@ const TABLE: &[Row] = &[
         &[
             "q37_after_a_reconnect_groups_are_heard_without_being_joined_again",
             "q37_a_subscription_ends_with_its_socket_and_by_unsubscribing",
+            "q37_after_a_reconnect_it_listens_to_nothing_until_its_user_subscribes_again",
+            "q37_after_a_reconnect_a_watch_goes_on_without_being_made_again",
         ],
-        "MCP registry, watches",
+        "MCP registry",
     ),
     (38, K, "`building` first", &[], "services"),
     (39, F, "forwarded calls have no handler", &[], "MCP registry"),
-    (40, F, "`remind --in` takes its value for the text", &[], "schedules"),
+    (
+        40,
+        F,
+        "`remind --in` takes its value for the text",
+        &["q40_what_cannot_be_is_refused_before_anything_is_asked"],
+        "",
+    ),
     (
         41,
         K,
@@ -274,6 +308,7 @@ const TABLE: &[Row] = &[
             "q41_what_has_no_confirmation_is_done_all_the_same",
             "q41_a_key_that_is_set_without_confirmation_is_set",
             "q41_a_task_is_claimed_and_completed_without_confirmation",
+            "q41_a_task_of_either_is_claimed_and_completed_by_the_other",
         ],
         "mesh SQL",
     ),
@@ -304,6 +339,17 @@ const UNNUMBERED: &[(&str, &[&str])] = &[
         &["all_is_everybody_but_the_sender_its_other_sessions_included"],
     ),
     ("the words of `message_status` (K)", &["message_status_keeps_the_contracts_words"]),
+    (
+        "`completed` is an alias of `done` (F)",
+        &[
+            "tasks_are_listed_newest_first_and_filtered_by_status_and_assignee",
+            "q41_a_task_of_either_is_claimed_and_completed_by_the_other",
+        ],
+    ),
+    (
+        "`mesh_info` counts who can be seen (F)",
+        &["who_is_hidden_is_counted_for_its_own_member_only"],
+    ),
     (
         "group names are never SQL (F)",
         &["q04_groups_of_a_launch_are_all_joined_and_heard_across_edges"],

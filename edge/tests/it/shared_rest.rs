@@ -154,3 +154,31 @@ async fn a_method_that_a_route_does_not_take_is_405() {
         assert_eq!(answer.header("allow"), Some(allowed), "{method} {path}");
     }
 }
+
+#[tokio::test]
+async fn the_operator_sees_the_workers_their_shares_and_how_late_they_are() {
+    let mesh = TestMesh::start(1).await;
+    mesh.run(
+        "insert into node (kind, region) values ('worker', 'attic'), ('worker', 'cellar');
+         insert into duty_report (node, kind, n_buckets, n_done, late_ms_max, late_ms_p99, at)
+         select id, 'schedule', 64, 1200, 40, 12, now() from node where region = 'attic'",
+    )
+    .await;
+    let owner = As::Key(&mesh.owner.secret);
+    let port = mesh.edges[0].port;
+
+    let workers = ask(port, As::Operator, "GET", "/v1/workers", "").await.json();
+
+    let (attic, cellar) = (&workers["workers"][0], &workers["workers"][1]);
+    assert_eq!((&attic["region"], &attic["state"]), (&json!("attic"), &json!("alive")));
+    let mut duty = attic["duties"][0].clone();
+    assert!(duty["at"].as_str().is_some_and(|at| at.ends_with('Z')), "{duty}");
+    duty["at"] = json!(0);
+    let said = json!({"kind": "schedule", "buckets": 64, "done": 1200, "lateMsMax": 40,
+                      "lateMsP99": 12, "at": 0});
+    assert_eq!((&duty, &cellar["duties"]), (&said, &json!([])));
+    for (who, refusal) in [(As::Nobody, (401, "unauthorized")), (owner, (403, "forbidden"))] {
+        let answer = ask(port, who, "GET", "/v1/workers", "").await;
+        assert_eq!(answer.refusal(), (refusal.0, refusal.1.to_owned()));
+    }
+}

@@ -29,7 +29,12 @@ async fn counts(peer: &mut Peer) -> Vec<(String, u64)> {
 #[tokio::test]
 async fn q27_data_has_its_publishers_enrolment_name_and_reaches_all_who_listen_but_him() {
     let mesh = TestMesh::start(2).await;
-    let (mut ann, mut bob) = (mesh.old_peer("ann", 0).await, mesh.old_peer("bob", 0).await);
+    let mut called = mesh.member("host-4711").await;
+    called.name = "Ann".to_owned();
+    let mut ann =
+        Peer::connect(&mesh.edges[0], &called, skein_crypto::Keypair::generate(), OLD).await;
+    assert_eq!(ann.me().await["displayName"], "Ann");
+    let mut bob = mesh.old_peer("bob", 0).await;
     let (mut cal, mut dan) = (mesh.peer("cal", 1).await, mesh.peer("dan", 1).await);
     for peer in [&mut ann, &mut bob, &mut cal] {
         subscribe(peer, "builds").await;
@@ -42,7 +47,8 @@ async fn q27_data_has_its_publishers_enrolment_name_and_reaches_all_who_listen_b
     for peer in [&mut bob, &mut cal] {
         assert_eq!(
             data(peer).await,
-            json!({"type": "stream_data", "stream": "builds", "data": any, "publishedBy": "ann"})
+            json!({"type": "stream_data", "stream": "builds", "data": any,
+                   "publishedBy": "host-4711"})
         );
     }
     for peer in [&mut ann, &mut dan] {

@@ -1,5 +1,6 @@
 //! Webhooks: made, listed and ended over the socket; posts to them from outside, plain and signed.
 
+mod hidden;
 mod signed;
 
 use std::collections::BTreeSet;

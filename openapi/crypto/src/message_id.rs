@@ -9,6 +9,8 @@ use libsodium_rs::crypto_generichash::State;
 use crate::{Public, ready};
 
 const MESSAGE_DOMAIN: &[u8] = b"skein-message-id";
+const FIRE_DOMAIN: &[u8] = b"skein-schedule-fire";
+const RUN_DOMAIN: &[u8] = b"skein-schedule-run";
 const BODY_DOMAIN: &[u8] = b"skein-body-hash";
 
 /// The id of the message that `session` calls `id`: 32 hex characters.
@@ -19,6 +21,17 @@ pub fn of(mesh_id: &str, session: &Public, id: &str) -> String {
 /// The same, as the 16 bytes that are stored.
 pub fn bytes_of(mesh_id: &str, session: &Public, id: &str) -> [u8; 16] {
     hash(MESSAGE_DOMAIN, &[mesh_id.as_bytes(), &session.0, id.as_bytes()])
+}
+
+/// The id of the message of a schedule's slot, in epoch milliseconds: whoever fires it, and however
+/// often, it is the same message.
+pub fn of_slot(schedule: &[u8; 16], slot_ms: i64) -> [u8; 16] {
+    hash(FIRE_DOMAIN, &[schedule, &slot_ms.to_le_bytes()])
+}
+
+/// The id of the message of a schedule that was asked at this moment to fire beside its slots.
+pub fn of_run(schedule: &[u8; 16], asked_ms: i64) -> [u8; 16] {
+    hash(RUN_DOMAIN, &[schedule, &asked_ms.to_le_bytes()])
 }
 
 /// What tells a repeat from another message under the same id.

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use skein_crypto::audit;
 
-use crate::{call::calls, groups::Group, limit};
+use crate::{call::calls, groups::Group, limit, stats::plain};
 
 calls! { Audit {
     /// Reads entries, newest first.
@@ -215,6 +215,54 @@ pub enum Event<'a> {
         /// What it was called.
         name: &'a str,
     },
+    /// A schedule was made.
+    ScheduleCreated {
+        /// The schedule.
+        schedule_id: &'a str,
+        /// Whom it is for.
+        to: &'a str,
+        /// When, again and again.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cron: Option<&'a str>,
+    },
+    /// A schedule was ended by its member.
+    ScheduleCancelled {
+        /// The schedule.
+        schedule_id: &'a str,
+        /// Whom it was for.
+        to: &'a str,
+    },
+    /// The simulation clock was started, or goes at another speed.
+    ClockSet {
+        /// Its speed.
+        #[serde(serialize_with = "plain")]
+        speed: f64,
+    },
+    /// The simulation clock was paused.
+    ClockPaused {
+        /// Nobody did it: the last peer had left.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        by_itself: Option<bool>,
+    },
+    /// The simulation clock goes on.
+    ClockResumed {},
+    /// A URL watch was made.
+    WatchCreated {
+        /// The watch.
+        watch_id: &'a str,
+        /// What it looks at, without its query, which may hold a secret.
+        url: &'a str,
+        /// The group that is told too.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        group: Option<&'a str>,
+    },
+    /// A URL watch was ended.
+    WatchDeleted {
+        /// The watch.
+        watch_id: &'a str,
+        /// What it looked at, without its query.
+        url: &'a str,
+    },
 }
 
 impl<'a> Event<'a> {
@@ -269,6 +317,13 @@ impl<'a> Event<'a> {
             Self::ApiKeyRevoked { .. } => "api_key_revoked",
             Self::WebhookCreated { .. } => "webhook_created",
             Self::WebhookDeleted { .. } => "webhook_deleted",
+            Self::ScheduleCreated { .. } => "schedule_created",
+            Self::ScheduleCancelled { .. } => "schedule_cancelled",
+            Self::ClockSet { .. } => "clock_set",
+            Self::ClockPaused { .. } => "clock_paused",
+            Self::ClockResumed {} => "clock_resumed",
+            Self::WatchCreated { .. } => "watch_created",
+            Self::WatchDeleted { .. } => "watch_deleted",
         }
     }
 
@@ -313,6 +368,12 @@ mod tests {
             r#"{"pubkey":"ab","groups":[{"name":"dev"}],"restored":true}"#
         );
         assert_eq!(Event::PeerLeft {}.payload(), "{}");
+        let paused = |by_itself| Event::ClockPaused { by_itself }.payload();
+        assert_eq!(Event::ClockSet { speed: 10.0 }.payload(), r#"{"speed":10}"#);
+        assert_eq!(
+            (paused(None), paused(Some(true))),
+            ("{}".into(), r#"{"byItself":true}"#.into())
+        );
         assert_eq!(sent(None), r#"{"targetSpec":"*","priority":"next"}"#);
         assert_eq!(sent(Some(7)), r#"{"targetSpec":"*","priority":"next","count":7}"#);
     }

@@ -17,6 +17,7 @@ pub trait Call: Serialize + DeserializeOwned {
 macro_rules! calls {
     ($name:ident { $($(#[$doc:meta])* $kind:literal $call:ident => $reply:ty,)+ }) => {
         #[doc = concat!("A message of this capability (", stringify!($name), ").")]
+        #[allow(clippy::large_enum_variant, reason = "a request is read, served and gone")]
         #[derive(Debug, Clone)]
         pub enum Request {
             $($(#[$doc])* $call($call),)+

@@ -92,12 +92,35 @@ codes! {
     SkillTaken "skill_taken" 403 "the skill is another member's",
     /// The mesh has as many skills as it may.
     SkillsFull "skills_full" 429 "the mesh has as many skills as it may; remove some",
+    /// The cron expression is none, or never fires.
+    InvalidCron "invalid_cron" 400 "this is no cron expression that ever fires",
+    /// The moment is none, or too far away.
+    InvalidTime "invalid_time" 400 "the time is no moment of the next five years",
+    /// There is no time zone of this name.
+    InvalidTimezone "invalid_timezone" 400
+        "no time zone has this name; write it as in Europe/Berlin",
+    /// The member has no schedule of this id.
+    ScheduleNotFound "schedule_not_found" 404 "you have no schedule of this id",
+    /// The member, or the mesh, has as many schedules as it may.
+    ScheduleLimit "schedule_limit" 429 "there are as many schedules as there may be; cancel some",
+    /// The mesh has no simulation clock.
+    NoClock "no_clock" 404 "the mesh has no simulation clock; set_clock starts one",
     /// The peer that was asked is not attached.
     PeerNotFound "peer_not_found" 404 "target peer not connected",
     /// The peer that was asked went away before it answered, or its edge did.
     PeerGone "peer_gone" 502 "the peer went away before it answered; ask again when it is back",
     /// The peer that was asked did not answer in time.
     Timeout "timeout" 504 "the peer did not answer in time",
+    /// The URL is none that can be watched.
+    InvalidUrl "invalid_url" 400 "not an http or https URL",
+    /// The guard lets no request through to this URL.
+    UrlRefused "url_refused" 403 "this deployment asks nothing of that address",
+    /// A field of a watch is one that cannot be.
+    InvalidWatch "invalid_watch" 400 "the watch has a field that cannot be",
+    /// The mesh, or the member, has as many watches as it may.
+    WatchLimit "watch_limit" 429 "there are as many watches as there may be; end some",
+    /// The mesh has no such watch.
+    WatchNotFound "watch_not_found" 404 "watch not found in this mesh",
     /// Too many questions wait for their answers.
     TooManyCalls "too_many_calls" 429 "too many questions wait for answers; wait for some of them",
     /// There are as many of these as there may be.

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{
-    Code, audit, contexts, escape, field, groups, limit, memory, mesh_info, messaging, peer_files,
-    presence, profile, skills, state, stats, streams, tasks, webhooks,
+    Code, audit, clock, contexts, escape, field, groups, limit, memory, mesh_info, messaging,
+    peer_files, presence, profile, schedules, skills, state, stats, streams, tasks, watches,
+    webhooks,
 };
 
 /// What every frame has: its `type`, and what its reply is matched by.
@@ -114,6 +115,12 @@ pub enum Message {
     Tasks(tasks::Request),
     /// The overview.
     MeshInfo(mesh_info::Request),
+    /// The simulation clock.
+    Clock(clock::Request),
+    /// Addresses on the web that are looked at.
+    Watches(watches::Request),
+    /// Messages that are sent later.
+    Schedules(schedules::Request),
     /// Webhooks.
     Webhooks(webhooks::Request),
     /// The audit log.
@@ -137,6 +144,9 @@ impl Message {
             memory::Request::TYPES,
             tasks::Request::TYPES,
             mesh_info::Request::TYPES,
+            clock::Request::TYPES,
+            watches::Request::TYPES,
+            schedules::Request::TYPES,
             webhooks::Request::TYPES,
             audit::Request::TYPES,
         ]
@@ -164,6 +174,9 @@ impl Message {
             .or_else(|| memory::Request::decode(kind, frame).map(|r| r.map(Self::Memory)))
             .or_else(|| tasks::Request::decode(kind, frame).map(|r| r.map(Self::Tasks)))
             .or_else(|| mesh_info::Request::decode(kind, frame).map(|r| r.map(Self::MeshInfo)))
+            .or_else(|| clock::Request::decode(kind, frame).map(|r| r.map(Self::Clock)))
+            .or_else(|| watches::Request::decode(kind, frame).map(|r| r.map(Self::Watches)))
+            .or_else(|| schedules::Request::decode(kind, frame).map(|r| r.map(Self::Schedules)))
             .or_else(|| webhooks::Request::decode(kind, frame).map(|r| r.map(Self::Webhooks)))
             .or_else(|| audit::Request::decode(kind, frame).map(|r| r.map(Self::Audit)));
         match decoded {
@@ -198,6 +211,9 @@ impl Message {
             Self::Memory(request) => request.kind(),
             Self::Tasks(request) => request.kind(),
             Self::MeshInfo(request) => request.kind(),
+            Self::Clock(request) => request.kind(),
+            Self::Watches(request) => request.kind(),
+            Self::Schedules(request) => request.kind(),
             Self::Webhooks(request) => request.kind(),
             Self::Audit(request) => request.kind(),
         }

@@ -10,8 +10,10 @@
 
 pub mod audit;
 mod call;
+pub mod clock;
 mod code;
 pub mod contexts;
+pub mod cron;
 mod envelope;
 mod escape;
 mod field;
@@ -25,11 +27,13 @@ pub mod peer_files;
 pub mod presence;
 pub mod profile;
 pub mod push;
+pub mod schedules;
 pub mod skills;
 pub mod state;
 pub mod stats;
 pub mod streams;
 pub mod tasks;
+pub mod watches;
 pub mod webhooks;
 
 pub use call::Call;

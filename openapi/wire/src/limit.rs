@@ -112,8 +112,10 @@ pub const PEER_FILE_BYTES_MAX: usize = 1024 * 1024;
 pub const PEER_DIR_ENTRIES_MAX: usize = 500;
 /// How deep a listing for a peer goes below its folder.
 pub const PEER_DIR_DEPTH_MAX: usize = 2;
-/// The path, or the pattern, that a peer is asked for.
+/// The path that a peer is asked for.
 pub const PATH_BYTES_MAX: usize = 4096;
+/// The pattern that a peer compares the names of a folder with; no name is longer.
+pub const PEER_PATTERN_BYTES_MAX: usize = 256;
 /// A stream's name.
 pub const STREAM_NAME_BYTES_MAX: usize = 128;
 /// Streams of one mesh.
@@ -174,6 +176,11 @@ pub const WEBHOOK_SKEW: Duration = Duration::from_secs(300);
 /// How long the id of a signed post is remembered, and refused again: longer than its senders try,
 /// and than twice the skew.
 pub const WEBHOOK_MEMORY: Duration = Duration::from_secs(24 * 3600);
+/// Posts to webhooks and messages of API keys that one edge stores at once: half of the connections
+/// that its handlers share. One counts until it was told.
+pub const POSTS_AT_ONCE_MAX: usize = 4;
+/// How long a post waits for its turn; then it is told that nothing was stored.
+pub const POST_PATIENCE: Duration = Duration::from_secs(5);
 /// Requests of one API key a minute, on each edge, unless the deployment sets another; beyond, 429.
 pub const API_KEY_REQUESTS_PER_MINUTE: u32 = 6000;
 /// How long a hook that found no presence waits for one.
@@ -245,8 +252,70 @@ pub const TASKS_MAX: i64 = 100_000;
 pub const TASKS_LISTED_MAX: i64 = 100;
 /// The longest lease of a task.
 pub const LEASE_MAX: Duration = Duration::from_secs(24 * 3600);
-/// How often leases that have ended are looked for.
+/// How often leases that have ended, and keys of the state whose time is over, are looked for.
 pub const LEASE_LOOK: Duration = Duration::from_secs(2);
+
+/// The slowest a simulation clock goes: as the world does.
+pub const CLOCK_SPEED_MIN: u32 = 1;
+/// The fastest a simulation clock goes.
+pub const CLOCK_SPEED_MAX: u32 = 100;
+/// What passes on a simulation clock at every tick.
+pub const CLOCK_STEP: Duration = Duration::from_secs(60);
+/// Ticks that a mesh is told at once where their announcements were lost; of more only the last.
+pub const TICKS_BEHIND_MAX: i64 = 256;
+
+/// Watches of one mesh.
+pub const WATCHES_MAX: i64 = 10_000;
+/// Watches of one member.
+pub const WATCHES_PER_MEMBER_MAX: i64 = 500;
+/// Seconds from one check of a watch to the next, unless it names others.
+pub const WATCH_INTERVAL_SECONDS: u32 = 30;
+/// The fewest: fewer count as so many, as in the reference.
+pub const WATCH_INTERVAL_SECONDS_MIN: u32 = 5;
+/// The most.
+pub const WATCH_INTERVAL_SECONDS_MAX: u32 = 30 * 24 * 3600;
+/// What a watch looks at.
+pub const WATCH_URL_BYTES_MAX: usize = 2048;
+/// A value that it waits for: less than what is kept, so that a value that was cut is never it.
+pub const WATCH_MATCH_BYTES_MAX: usize = 256;
+/// What it is called.
+pub const WATCH_LABEL_BYTES_MAX: usize = 256;
+/// The names and values of the headers that it sends, together.
+pub const WATCH_HEADERS_BYTES_MAX: usize = 8 * 1024;
+/// Checks that are tried at once, on one edge.
+pub const WATCH_TESTS_AT_ONCE_MAX: usize = 64;
+/// Why a check failed.
+pub const WATCH_ERROR_BYTES_MAX: usize = 256;
+/// So many checks of a watch that fail in a row are told, once.
+pub const WATCH_FAILURES_TOLD: i32 = 5;
+/// The longest that a watch whose checks fail waits for the next, unless its interval is longer:
+/// each failure doubles the wait.
+pub const WATCH_BACK_OFF_MAX: Duration = Duration::from_secs(3600);
+
+/// A cron expression.
+pub const CRON_BYTES_MAX: usize = 256;
+/// The name of a time zone.
+pub const TIME_ZONE_BYTES_MAX: usize = 64;
+/// What the user wrote in place of a schedule's target.
+pub const SCHEDULE_TO_NAME_BYTES_MAX: usize = 4 * DISPLAY_NAME_CHARS_MAX;
+/// Schedules of one mesh that are not done.
+pub const SCHEDULES_PER_MESH_MAX: i64 = 20_000;
+/// Schedules of one member that are not done.
+pub const SCHEDULES_PER_MEMBER_MAX: i64 = 2000;
+/// How far ahead a schedule may first fire: five years.
+pub const SCHEDULE_HORIZON: Duration = Duration::from_secs(5 * 366 * 24 * 3600);
+/// A slot that cannot be served within this is missed: longer than a worker's takeover.
+pub const SCHEDULE_LATE_MAX: Duration = Duration::from_secs(60);
+/// Missed slots that are made up for, with `all`.
+pub const SCHEDULE_MADE_UP_MAX: usize = 100;
+/// The largest jitter, in seconds.
+pub const SCHEDULE_JITTER_SECONDS_MAX: u32 = 3600;
+/// Slots whose outcome is kept, of one schedule.
+pub const SCHEDULE_FIRES_KEPT: i64 = 100;
+/// Next slots that the answer to a new schedule names.
+pub const SCHEDULE_NEXT_SHOWN: usize = 3;
+/// A schedule that is done can be read for this long.
+pub const SCHEDULE_DONE_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// Entries of the audit log in one answer.
 pub const AUDIT_PAGE_MAX: usize = 1000;
@@ -271,3 +340,43 @@ pub const PUSHES_MAX: usize = 500;
 pub const REPEAT_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
 /// A client's inbox remembers ids for this long: longer than anything lives on the server.
 pub const INBOX_AGE_MAX: Duration = Duration::from_secs(35 * 24 * 3600);
+
+/// A URL to fetch, and each that it redirects to.
+pub const FETCH_URL_BYTES_MAX: usize = 4096;
+/// Redirects that are followed.
+pub const FETCH_REDIRECTS_MAX: usize = 5;
+/// Headers sent with a request.
+pub const FETCH_HEADERS_MAX: usize = 32;
+/// The value of one of them: tokens are long.
+pub const FETCH_HEADER_BYTES_MAX: usize = 4096;
+/// The headers of an answer.
+pub const FETCH_HEAD_BYTES_MAX: usize = 64 * 1024;
+/// The body of an answer, as it comes and decompressed.
+pub const FETCH_BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// The bodies that one process reads at once, together; more wait.
+pub const FETCH_BODIES_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// A whole request, redirects included.
+pub const FETCH_TOTAL: Duration = Duration::from_secs(10);
+/// Until there is a connection, name and encryption included.
+pub const FETCH_CONNECT: Duration = Duration::from_secs(5);
+/// From one piece of a body to the next.
+pub const FETCH_STALL: Duration = Duration::from_secs(5);
+/// How long a request waits for its turn before it is given up.
+pub const FETCH_PATIENCE: Duration = Duration::from_secs(10);
+/// Requests at once, in one process.
+pub const FETCHES_AT_ONCE_MAX: usize = 512;
+/// Requests at once to one host.
+pub const FETCHES_AT_ONCE_PER_HOST_MAX: usize = 4;
+/// Requests a second to one host.
+pub const FETCHES_PER_SECOND_PER_HOST: u32 = 10;
+/// Hosts that a connection is kept open to for the next request: with all that are under way, fewer
+/// than the 1024 files that many systems let a process have.
+pub const FETCH_HOSTS_KEPT_MAX: usize = 256;
+/// How long one is kept open unused.
+pub const FETCH_KEEP: Duration = Duration::from_secs(30);
+/// Names looked up at once: each takes a thread for as long as the system's resolver likes.
+pub const FETCH_LOOKUPS_AT_ONCE_MAX: usize = 32;
+/// What is shown of a fetched value; the hash is of all of it.
+pub const FETCH_VALUE_CHARS_MAX: usize = 1000;
+/// A path into fetched JSON.
+pub const FETCH_PATH_BYTES_MAX: usize = 512;

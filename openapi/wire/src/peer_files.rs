@@ -35,6 +35,8 @@ pub const NO_FILE: &str = "file not found";
 pub const NO_DIR: &str = "directory not found";
 /// Ours: what a session says that shares nothing.
 pub const NOTHING_SHARED: &str = "this session shares no files";
+/// The pattern is over [`crate::limit::PEER_PATTERN_BYTES_MAX`]; ours, the contract has no limit.
+pub const LONG_PATTERN: &str = "pattern too long";
 
 /// What a target says of a file of `n_bytes`, which is too large.
 pub fn too_large(n_bytes: u64) -> String {

@@ -3,10 +3,44 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::Priority;
+use skein_crypto::plain;
 
-/// The `senderPubkey` of system events.
+use crate::{Priority, watches};
+
+/// The `senderPubkey` of system events, and their `subtype`.
 pub const SYSTEM: &str = "system";
+
+/// System events that are kept for their recipients as messages are, and that clients of ours
+/// acknowledge and remember like messages; all others are best effort.
+pub const KEPT: &[&str] = &[watches::TRIGGERED, watches::FAILING, watches::RECOVERED];
+
+/// A system event as the body of the message that keeps it, whose sender is [`SYSTEM`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Kept {
+    /// The event's name: one of [`KEPT`].
+    pub event: String,
+    /// What the event says.
+    pub event_data: Value,
+}
+
+impl Kept {
+    /// The event of this name.
+    pub fn new(event: &str, data: impl Serialize) -> Self {
+        let event_data = serde_json::to_value(data).expect("events have string keys only");
+        Self { event: event.to_owned(), event_data }
+    }
+
+    /// The message's `ciphertext`.
+    pub fn body(&self) -> String {
+        plain::encode(&serde_json::to_string(self).expect("events have string keys only"))
+    }
+
+    /// Reads a body.
+    pub fn read(body: &str) -> Option<Self> {
+        serde_json::from_str(&plain::decode(body).ok()?).ok()
+    }
+}
 
 /// A message or an event for this session.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -37,7 +37,7 @@ pub struct Totals {
 }
 
 /// Writes whole numbers without a fraction, as the reference does: `1`, not `1.0`.
-fn plain<S: Serializer>(counter: &f64, to: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn plain<S: Serializer>(counter: &f64, to: S) -> Result<S::Ok, S::Error> {
     /// Below it, an `f64` holds every whole number exactly.
     const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
     if counter.fract() == 0.0 && counter.abs() < WHOLE_MAX {

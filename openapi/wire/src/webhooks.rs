@@ -20,6 +20,15 @@ calls! { Webhooks {
 /// What stands before a webhook's name where messages have their sender's key.
 pub const SENDER: &str = "webhook:";
 
+/// What a webhook without a target is stored for: everybody who is attached, seen by others or not.
+/// Nobody can send to it, and peers are told `*`.
+pub const EVERYBODY: &str = "**";
+
+/// A stored target as peers are told it.
+pub fn shown(target: &str) -> &str {
+    if target == EVERYBODY { "*" } else { target }
+}
+
 /// Makes a webhook.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "type", rename = "create_webhook")]

@@ -19,7 +19,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use skein_wire::audit::Event;
+use skein_wire::{audit::Event, webhooks};
 use tokio_postgres::Row;
 
 use super::{Actor, Note, add_all};
@@ -70,9 +70,11 @@ statements! {
         update audit_place
            set seq_at = $1";
 
+    // Nothing came since the last cut, and that is worked off: everything is audited.
     BEHIND = "
-        select case when low_seq >= (select case when is_called then last_value else 0 end
-                                       from message_seq)
+        select case when seq_at >= seq_end
+                     and low_seq >= (select case when is_called then last_value else 0 end
+                                        from message_seq)
                     then now() else since - interval '1 h' end as at
           from audit_place";
 }
@@ -94,12 +96,7 @@ pub enum Step {
 /// Takes one step in the caller's transaction, in which nothing was done yet. A new cut is made
 /// when the last is done, at least `pause` old, and numbers were taken since.
 pub async fn step(db: &impl GenericClient, pause: Duration) -> Result<Step> {
-    let look = db.prepare_cached(LOOK).await?;
-    let look = db.query_one(&look, &[&pause.as_secs_f64()]).await?;
-    if !look.get::<_, bool>("is_due") {
-        return Ok(Step::Nothing);
-    }
-    let last: i64 = look.get("seq");
+    let Some(last) = look(db, pause).await? else { return Ok(Step::Nothing) };
     let lock = db.prepare_cached(LOCK).await?;
     let Some(locked) = db.query_opt(&lock, &[&pause.as_secs_f64()]).await? else {
         return Ok(Step::Nothing);
@@ -125,8 +122,19 @@ pub async fn step(db: &impl GenericClient, pause: Duration) -> Result<Step> {
     Ok(if to < place.get("seq_end") { Step::More } else { Step::Done })
 }
 
-/// As [`step`], in a transaction of its own. A connection on which it failed is not used again.
+/// The last number that was taken, if a step is due.
+async fn look(db: &impl GenericClient, pause: Duration) -> Result<Option<i64>> {
+    let look = db.prepare_cached(LOOK).await?;
+    let row = db.query_one(&look, &[&pause.as_secs_f64()]).await?;
+    Ok(row.get::<_, bool>("is_due").then(|| row.get("seq")))
+}
+
+/// As [`step`], in a transaction of its own, if there is anything to do. A connection on which it
+/// failed is not used again.
 pub async fn step_alone(db: &impl GenericClient, pause: Duration) -> Result<Step> {
+    if look(db, pause).await?.is_none() {
+        return Ok(Step::Nothing);
+    }
     db.batch_execute("begin").await?;
     let step = step(db, pause).await?;
     db.batch_execute("commit").await?;
@@ -148,7 +156,7 @@ fn note(row: &Row) -> Note<'_> {
         mesh: row.get("mesh"),
         actor,
         event: Event::MessageSent {
-            target_spec: row.get("target"),
+            target_spec: webhooks::shown(row.get("target")),
             priority: priority(row.get("priority")),
             count: (count > 1).then_some(count),
         },

@@ -3,7 +3,7 @@
 //! The texts made here are read as `tsquery`. Every word in them is quoted, so that no letter of a
 //! peer is an operator.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::Range};
 
 use skein_wire::memory::{Match, MatchKind};
 
@@ -15,8 +15,9 @@ const LIKE_WORDS_MAX: usize = 8;
 const SLIP_GROUPS: usize = 4;
 /// Groups that must be left when those of a slip are taken away.
 const GROUPS_MIN: usize = 2;
-/// From here on the places of a slip are taken two by two, which keeps queries short.
-const LONG_GROUPS: usize = 12;
+/// Of a word with at least so many groups (first), the places of a slip are taken so many at a
+/// time (second): that keeps queries short, and at least three groups are left all the same.
+const STEPS: [(usize, usize); 4] = [(0, 1), (8, 2), (9, 3), (12, 4)];
 /// How much a word must be like the query's.
 const LIKENESS_MIN: f64 = 0.4;
 
@@ -64,7 +65,7 @@ impl Query {
     pub fn by_grams(&self) -> Option<String> {
         all(self.like_words().map(|word| {
             let groups: Vec<String> = wanted(word).iter().map(|group| self.quoted(group)).collect();
-            format!("({})", but_a_slip(&groups).join(" | "))
+            but_a_slip(&groups)
         }))
     }
 
@@ -119,25 +120,42 @@ fn all(parts: impl Iterator<Item = String>) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(" & "))
 }
 
-/// The groups without those that a slip at some place changes, once for every place.
-fn but_a_slip(groups: &[String]) -> Vec<String> {
-    let n = groups.len();
-    let (n_changed, step) = if n < LONG_GROUPS {
-        (SLIP_GROUPS.min(n.saturating_sub(GROUPS_MIN)), 1)
-    } else {
-        // Any four that follow each other are among eight that begin at a multiple of four, or
-        // among the last eight.
-        (2 * SLIP_GROUPS, SLIP_GROUPS)
-    };
-    let last = n - n_changed;
-    (0..last)
-        .step_by(step)
-        .chain([last])
-        .map(|start| {
-            let left = groups[..start].iter().chain(&groups[start + n_changed..]);
-            format!("({})", left.map(String::as_str).collect::<Vec<_>>().join(" & "))
-        })
-        .collect()
+/// Where a slip can be in a word of `n` groups: the groups that are left out, for each place. Any
+/// four that follow each other are in one of them.
+fn slips(n: usize) -> Vec<Range<usize>> {
+    let step = STEPS.iter().rev().find(|(least, _)| *least <= n).map_or(1, |(_, step)| *step);
+    let width = (SLIP_GROUPS + step - 1).min(n.saturating_sub(GROUPS_MIN));
+    let last = n - width;
+    // A word that is too short for a slip has one place, of no width.
+    let first = if width == 0 { last } else { 0 };
+    (first..last).step_by(step).chain([last]).map(|start| start..start + width).collect()
+}
+
+/// All groups but those that a slip at some place changes: those behind the first place, or those
+/// before the second and (those behind it, or those before the third and …). PostgreSQL compares
+/// thousands of memories with it, and most of them lack a group at the first look: written out, one
+/// place beside the other, it takes twice as long.
+fn but_a_slip(groups: &[String]) -> String {
+    let mut text = String::new();
+    let slips = slips(groups.len());
+    for (n, slip) in slips.iter().enumerate().rev() {
+        let behind = groups[slip.end..].join(" & ");
+        // What stands before this place and behind the one before.
+        let since = if n == 0 { 0 } else { slips[n - 1].start };
+        let between = groups[since..slip.start].join(" & ");
+        text = match (behind.as_str(), text.as_str()) {
+            ("", "") => between,
+            (behind, "") => join(&between, behind),
+            ("", rest) => join(&between, rest),
+            (behind, rest) => join(&between, &format!("({behind} | {rest})")),
+        };
+    }
+    text
+}
+
+/// Both, or the second where there is no first.
+fn join(first: &str, second: &str) -> String {
+    if first.is_empty() { second.to_owned() } else { format!("{first} & {second}") }
 }
 
 #[cfg(test)]
@@ -169,21 +187,47 @@ mod tests {
 
     #[test]
     fn a_word_with_any_one_slip_keeps_the_groups_that_are_asked_for() {
-        for word in ["tree", "apples", "kubernetes", "internationalization"] {
-            let asked = but_a_slip(&wanted(word));
+        for word in ["tree", "apples", "ripgreps", "kubernetes", "internationalization"] {
+            let asked = wanted(word);
             let letters: Vec<char> = word.chars().collect();
             for place in 0..letters.len() {
                 let mut other = letters.clone();
                 other[place] = '0';
                 let kept = grams::of_text(&other.iter().collect::<String>());
-                let fits = |one: &String| {
-                    let one = one.trim_matches(['(', ')']);
-                    one.split(" & ").all(|group| kept.contains(group))
+                let fits = |slip: &Range<usize>| {
+                    let mut left = asked[..slip.start].iter().chain(&asked[slip.end..]);
+                    left.all(|group| kept.contains(group))
                 };
                 // A short word keeps too little to be told from others.
-                assert!(letters.len() < 5 || asked.iter().any(fits), "{word}: {place}");
+                assert!(
+                    letters.len() < 5 || slips(asked.len()).iter().any(fits),
+                    "{word}: {place}"
+                );
             }
         }
+    }
+
+    #[test]
+    fn any_two_neighbours_can_change_places_and_enough_is_left() {
+        for n in 6..40 {
+            let slips = slips(n);
+            for start in 0..=n - SLIP_GROUPS {
+                let is_in =
+                    |slip: &Range<usize>| slip.start <= start && start + SLIP_GROUPS <= slip.end;
+                assert!(slips.iter().any(is_in), "{n}: {start}");
+            }
+            assert!(slips.iter().all(|slip| n - slip.len() >= 3.min(n - SLIP_GROUPS)), "{n}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_beside_a_slip_is_asked_for_place_by_place() {
+        let groups = |n: usize| -> Vec<String> { (0..n).map(|n| n.to_string()).collect() };
+
+        assert_eq!(but_a_slip(&groups(1)), "0");
+        assert_eq!(but_a_slip(&groups(2)), "0 & 1");
+        assert_eq!(but_a_slip(&groups(3)), "(1 & 2 | 0 & (2 | 1))");
+        assert_eq!(but_a_slip(&groups(6)), "(4 & 5 | 0 & (5 | 1))");
     }
 
     #[test]

@@ -23,13 +23,13 @@ statements! {
             on conflict (mesh) do update set n = c.n + 1
          where c.n < $2";
 
-    // The count stays: a new one comes for it.
+    // The count stays: a new one comes for it. Not what the new one depends on.
     DROP_OLDEST = "
         delete from task
          where mesh = $1
            and id in (select id
                         from task
-                       where mesh = $1 and status = 'done'
+                       where mesh = $1 and status = 'done' and id <> all($2)
                        order by created_at, id
                        limit 1
                          for update skip locked)";
@@ -105,13 +105,14 @@ pub async fn create(
     member: i64,
     new: &NewTask<'_>,
 ) -> Result<Creation> {
+    let NewTask { title, assignee, priority, tags, depends_on } = new;
     let dependencies = db.prepare_cached(DEPENDENCIES).await?;
-    let known = match new.depends_on {
+    let known = match *depends_on {
         [] => Vec::new(),
         ids => db.query(&dependencies, &[&mesh, &ids]).await?,
     };
     let is_known = |id: &&String| known.iter().any(|row| row.get::<_, &str>("id") == id.as_str());
-    if let Some(unknown) = new.depends_on.iter().find(|id| !is_known(id)) {
+    if let Some(unknown) = depends_on.iter().find(|id| !is_known(id)) {
         return Ok(Creation::UnknownDependency(unknown.clone()));
     }
     let undone = known.iter().filter(|row| row.get::<_, &str>("status") != "done");
@@ -119,12 +120,11 @@ pub async fn create(
     let room = db.prepare_cached(ROOM).await?;
     if db.execute(&room, &[&mesh, &limit::TASKS_MAX]).await? == 0 {
         let oldest = db.prepare_cached(DROP_OLDEST).await?;
-        if db.execute(&oldest, &[&mesh]).await? == 0 {
+        if db.execute(&oldest, &[&mesh, depends_on]).await? == 0 {
             return Ok(Creation::Full);
         }
     }
     let id = new_id();
-    let NewTask { title, assignee, priority, tags, depends_on } = new;
     let insert = db.prepare_cached(INSERT).await?;
     db.execute(&insert, &[&mesh, &id, title, assignee, priority, tags, &member, &waits_for])
         .await?;

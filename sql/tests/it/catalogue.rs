@@ -7,6 +7,7 @@ use crate::place::Place;
 /// Tables that belong to no mesh.
 const OF_THE_DEPLOYMENT: &[&str] = &[
     "audit_place",
+    "duty_report",
     "mesh",
     "node",
     "nonce_seen",

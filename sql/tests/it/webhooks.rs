@@ -2,7 +2,7 @@
 
 use skein_sql::{
     meshes::Mesh,
-    webhooks::{self, Created, New, Webhook},
+    webhooks::{self, Created, New, Taken, Webhook},
 };
 
 use crate::{meshes::mesh, place::Place};
@@ -75,10 +75,11 @@ async fn a_post_is_taken_once_and_forgotten_after_a_day() {
     let webhook = made(create(&place, &mesh, "ci", 1).await);
     let other = place.connect().await;
 
-    assert!(webhooks::take(&place.db, mesh.no, &webhook.id, &[7; 32]).await.unwrap());
-    assert!(!webhooks::take(&other, mesh.no, &webhook.id, &[7; 32]).await.unwrap());
+    let take = |db| webhooks::take(db, mesh.no, &webhook.id, &[7; 32]);
+    assert_eq!(take(&place.db).await.unwrap(), Taken::Now);
+    assert_eq!(take(&other).await.unwrap(), Taken::Before);
     assert_eq!(webhooks::sweep(&place.db).await.unwrap(), 0);
     place.run("update webhook_seen set at = now() - interval '25 hours'", &[]).await;
     assert_eq!(webhooks::sweep(&place.db).await.unwrap(), 1);
-    assert!(webhooks::take(&other, mesh.no, &webhook.id, &[7; 32]).await.unwrap());
+    assert_eq!(take(&other).await.unwrap(), Taken::Now);
 }

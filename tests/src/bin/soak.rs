@@ -1,16 +1,20 @@
 //! `soak`: runs under fire, larger and more of them than tests make, and a summary for the
 //! repository.
 //!
-//! Arguments: `--runs 20` of each variant, `--messages 20000` in each, `--together 1` at a time,
-//! `--variant NAME` for one alone, `--seed N` for the first run (the next ones count on), `--out
-//! FILE`. The summary is written after every run, so that one that was stopped has what it got to.
+//! Arguments: `--runs 20` of each variant, `--messages 20000` in each, `--seconds 60` of faults in
+//! each of duties, `--together 1` at a time, `--variant NAME` for one alone, `--seed N` for the first
+//! run (the next ones count on), `--out FILE`. The summary is written after every run, so that one
+//! that was stopped has what it got to.
 
 use std::{path::PathBuf, process::ExitCode};
 
 use futures_util::{StreamExt, stream};
 use serde::Serialize;
 use skein::bench::machine;
-use skein_tests::fire::{Plan, Report, Variant, run, seed};
+use skein_tests::{
+    duties,
+    fire::{self, seed},
+};
 use tokio::{
     signal::unix::{SignalKind, signal},
     task::JoinHandle,
@@ -34,12 +38,71 @@ struct Summary {
     together: usize,
     /// Messages of a run.
     messages: u64,
+    /// Seconds of faults of a run of duties.
+    seconds: u64,
     /// Every run.
     runs: Vec<Report>,
     /// Runs that broke a promise.
     bad: usize,
     /// Runs that proved nothing.
     void: usize,
+}
+
+/// A variant of either kind.
+#[derive(Debug, Clone, Copy)]
+enum Variant {
+    Fire(fire::Variant),
+    Duties(duties::Variant),
+}
+
+impl Variant {
+    fn all() -> Vec<Self> {
+        let fire = fire::Variant::ALL.into_iter().map(Self::Fire);
+        fire.chain(duties::Variant::ALL.into_iter().map(Self::Duties)).collect()
+    }
+
+    fn parse(name: &str) -> Option<Self> {
+        let duties = || duties::Variant::parse(name).map(Self::Duties);
+        fire::Variant::parse(name).map(Self::Fire).or_else(duties)
+    }
+}
+
+/// A run to be made.
+#[derive(Debug, Clone, Copy)]
+enum Plan {
+    Fire(fire::Plan),
+    Duties(duties::Plan),
+}
+
+/// What a run came to.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Report {
+    Fire(fire::Report),
+    Duties(duties::Report),
+}
+
+impl Report {
+    fn is_bad(&self) -> bool {
+        match self {
+            Self::Fire(report) => !report.findings.is_empty(),
+            Self::Duties(report) => !report.findings.is_empty(),
+        }
+    }
+
+    fn is_void(&self) -> bool {
+        match self {
+            Self::Fire(report) => !report.void.is_empty(),
+            Self::Duties(report) => !report.void.is_empty(),
+        }
+    }
+}
+
+async fn run(plan: Plan) -> Report {
+    match plan {
+        Plan::Fire(plan) => Report::Fire(fire::run(plan).await),
+        Plan::Duties(plan) => Report::Duties(duties::run(plan).await),
+    }
 }
 
 #[tokio::main]
@@ -61,6 +124,7 @@ async fn main() -> ExitCode {
         load: machine::load(),
         together: options.together,
         messages: options.messages,
+        seconds: options.seconds,
         runs: Vec::new(),
         bad: 0,
         void: 0,
@@ -89,8 +153,8 @@ async fn soak(options: &Options, summary: &mut Summary) {
             summary.void += 1;
             continue;
         };
-        summary.bad += usize::from(!report.findings.is_empty());
-        summary.void += usize::from(!report.void.is_empty());
+        summary.bad += usize::from(report.is_bad());
+        summary.void += usize::from(report.is_void());
         summary.runs.push(report);
         options.write(summary);
     }
@@ -108,6 +172,7 @@ impl Drop for Ended {
 struct Options {
     runs: u64,
     messages: u64,
+    seconds: u64,
     together: usize,
     variants: Vec<Variant>,
     seed: u64,
@@ -120,8 +185,9 @@ impl Options {
         let mut options = Self {
             runs: 20,
             messages: 20_000,
+            seconds: 60,
             together: 1,
-            variants: Variant::ALL.to_vec(),
+            variants: Variant::all(),
             seed: seed(),
             out: format!("tests/soak/{today}.json").into(),
         };
@@ -132,6 +198,7 @@ impl Options {
             match word.as_str() {
                 "--runs" => options.runs = number(value()?)?,
                 "--messages" => options.messages = number(value()?)?,
+                "--seconds" => options.seconds = number(value()?)?,
                 "--together" => {
                     options.together = usize::try_from(number(value()?)?).unwrap_or(1).max(1);
                 }
@@ -152,8 +219,13 @@ impl Options {
     fn plans(&self) -> impl Iterator<Item = Plan> + '_ {
         (0..self.runs).flat_map(|n| {
             let seed = self.seed.wrapping_add(n);
-            let messages = self.messages;
-            self.variants.iter().map(move |&variant| Plan { variant, messages, seed })
+            let (messages, seconds) = (self.messages, self.seconds);
+            self.variants.iter().map(move |&variant| match variant {
+                Variant::Fire(variant) => Plan::Fire(fire::Plan { variant, messages, seed }),
+                Variant::Duties(variant) => {
+                    Plan::Duties(duties::Plan { seconds, ..duties::Plan::full(variant, seed) })
+                }
+            })
         })
     }
 

@@ -238,7 +238,7 @@ impl Raw {
     }
 }
 
-fn hello_frame(who: &Identity, caps: Caps) -> Value {
+pub(super) fn hello_frame(who: &Identity, caps: Caps) -> Value {
     let now = Timestamp::now().as_millisecond();
     let signature = hello::sign(&who.member.secret, &who.mesh_id, &who.member_id, now);
     let mut frame = json!({

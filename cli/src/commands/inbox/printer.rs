@@ -5,12 +5,16 @@ use std::io::{self, Write};
 use serde::Serialize;
 use skein_crypto::Public;
 use skein_wire::presence::ListPeers;
+use skein_wire::schedules::REMINDER;
 
 use crate::Result;
-use crate::client::Client;
 use crate::client::message::{Event, Kind, Message};
-use crate::home::Names;
+use crate::client::{Client, names};
+use crate::commands::mesh;
+use crate::home::{Membership, Names};
+use crate::mcp::lines;
 use crate::output::{Output, harmless, short};
+use crate::time;
 
 /// A message, and whose it is.
 #[derive(Serialize)]
@@ -78,6 +82,11 @@ impl Printer {
     }
 
     fn words(&self, out: &mut dyn Write, Mail { message, agent }: &Mail) -> io::Result<()> {
+        if let Some(event) = message.as_event() {
+            let at = self.out.dim(&harmless(&message.created_at));
+            return writeln!(out, "{}  {at}", lines::words(&event, time::now_ms()));
+        }
+        let is_reminder = message.subtype.as_deref() == Some(REMINDER);
         let key = message.sender_pubkey.as_str();
         let name = self.names.get(key).unwrap_or_else(|| short(key));
         let to = match (message.kind, &message.target) {
@@ -86,12 +95,14 @@ impl Printer {
                 None => String::new(),
             },
             (Kind::Multicast, Some(target)) => format!(" to {target}"),
+            (Kind::Multicast, None) if is_reminder => " (not sealed)".into(),
             (Kind::Multicast, None) => " to several".into(),
         };
+        let reminder = if is_reminder { "[REMINDER] " } else { "" };
         let id = self.out.dim(short(&message.message_id));
         writeln!(
             out,
-            "{}{}  {}  {id}",
+            "{reminder}{}{}  {}  {id}",
             self.out.bold(&harmless(name)),
             harmless(&to),
             self.out.dim(&message.created_at),
@@ -115,7 +126,10 @@ impl Printer {
             writeln!(out)?;
         } else {
             let name = event.event_data.get("name").and_then(|name| name.as_str());
-            let words = format!("{} {}", event.event, harmless(name.unwrap_or_default()));
+            let words = match name {
+                Some(name) => format!("{} {}", harmless(&event.event), harmless(name)),
+                None => lines::words(event, time::now_ms()),
+            };
             writeln!(out, "{}", self.out.dim(&words))?;
         }
         Ok(out.flush()?)
@@ -124,7 +138,19 @@ impl Printer {
     /// Learns the names of who is here; keys are shown for the others.
     pub async fn learn(&mut self, client: &Client) {
         let Ok(list) = client.request(&ListPeers {}).await else { return };
-        self.names.learn(list.peers.into_iter().map(|peer| (peer.pubkey, peer.display_name)));
+        self.names.learn(names::of(&list.peers));
+    }
+
+    /// Learns the names of those who are away, if these are reminders of somebody unknown: they come
+    /// from members' keys.
+    pub async fn learn_from(&mut self, messages: &[Message], membership: &Membership) {
+        let is_unknown = |message: &Message| {
+            let is_reminder = message.subtype.as_deref() == Some(REMINDER);
+            is_reminder && self.names.get(&message.sender_pubkey).is_none()
+        };
+        if messages.iter().any(is_unknown) {
+            self.names.learn_new(mesh::names(membership).await);
+        }
     }
 
     /// Learns a name from who came.

@@ -19,10 +19,11 @@ pub fn event(place: Place<'_>, event: &Event, now: i64) -> Line {
     if !is_empty {
         meta.push(("eventData", fence::line(&event.event_data.to_string())));
     }
-    Line::new(content(event, now), meta)
+    Line::new(words(event, now), meta)
 }
 
-fn content(event: &Event, now: i64) -> String {
+/// The same without a place: one line, in which nothing of a peer steers a terminal or a host.
+pub fn words(event: &Event, now: i64) -> String {
     let data = Data(&event.event_data);
     match event.event.as_str() {
         "tick" => format!(
@@ -51,10 +52,26 @@ fn content(event: &Event, now: i64) -> String {
             data.word("hostedBy"),
         ),
         "watch_triggered" => {
-            let label = Some(data.word("label")).filter(|label| !label.is_empty());
-            let what = label.unwrap_or_else(|| data.word("url"));
-            format!("[WATCH] {what}: {} → {}", data.word("oldValue"), data.word("newValue"))
+            let (old, new) = (data.few("oldValue"), data.few("newValue"));
+            format!("[WATCH] {}: {old} → {new}", data.watched())
         }
+        "watch_failing" => format!(
+            "[WATCH] {}: {} checks in a row failed, the last with: {}",
+            data.watched(),
+            data.word("failures"),
+            data.few("error"),
+        ),
+        "watch_recovered" => format!("[WATCH] {}: checks succeed again", data.watched()),
+        "schedule_failed" => format!(
+            "[SCHEDULE] {} for {} could not be delivered: {}{}",
+            data.word("scheduledId"),
+            data.word("to"),
+            data.few("message"),
+            match data.word("code") {
+                code if code.is_empty() => code,
+                code => format!(" ({code})"),
+            },
+        ),
         "mcp_deployed" => format!(
             "[SERVICE] {} deployed ({} tools) by {}",
             data.quoted("name"),
@@ -133,6 +150,17 @@ impl Data<'_> {
 
     fn quoted(self, field: &str) -> String {
         quoted(&self.word(field))
+    }
+
+    /// The first words of a text.
+    fn few(self, field: &str) -> String {
+        fence::few(&self.word(field))
+    }
+
+    /// What a watch is called, or looks at.
+    fn watched(self) -> String {
+        let label = Some(self.word("label")).filter(|label| !label.is_empty());
+        label.unwrap_or_else(|| self.word("url"))
     }
 
     fn list(self, field: &str) -> Option<String> {

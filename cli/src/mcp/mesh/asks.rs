@@ -5,10 +5,15 @@ use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 use skein_wire::presence::{ListPeers, Peer};
+use skein_wire::push::SYSTEM;
+use skein_wire::schedules::REMINDER;
+use skein_wire::webhooks::SENDER;
 use skein_wire::{Call, Refusal};
 
 use super::Mesh;
-use crate::client::{Client, REQUEST_DEADLINE, RequestError};
+use crate::client::message::Message;
+use crate::client::{Client, REQUEST_DEADLINE, RequestError, names};
+use crate::commands;
 use crate::home::Membership;
 use crate::mcp::fence;
 use crate::mcp::wishes::Wishes;
@@ -80,9 +85,9 @@ impl Mesh {
     /// Who is here. Their names are remembered.
     pub async fn peers(&self) -> Result<Vec<Peer>, String> {
         let peers = self.ask(&ListPeers {}).await?.peers;
-        let mut names = self.names.lock().await;
-        names.0.learn(peers.iter().map(|peer| (peer.pubkey.clone(), peer.display_name.clone())));
-        names.1 = Some(Instant::now());
+        let mut known = self.names.lock().await;
+        known.0.learn(names::of(&peers));
+        known.1 = Some(Instant::now());
         Ok(peers)
     }
 
@@ -95,7 +100,7 @@ impl Mesh {
             }
             names.1.is_some_and(|at| at.elapsed() < NAMES_AGE_MAX)
         };
-        if let Some(name) = key.strip_prefix("webhook:") {
+        if let Some(name) = key.strip_prefix(SENDER).or((key == SYSTEM).then_some(key)) {
             return name.to_owned();
         }
         if !is_fresh && self.is_connected() && self.peers().await.is_ok() {
@@ -105,6 +110,21 @@ impl Mesh {
             }
         }
         format!("peer-{}", key.get(..8).unwrap_or(key))
+    }
+
+    /// What the sender of a message is called. A reminder comes from a member's key, whose member may
+    /// be away.
+    pub async fn name_from(&self, message: &Message) -> String {
+        let key = message.sender_pubkey.as_str();
+        let name = self.name_of(key).await;
+        let is_reminder = message.subtype.as_deref() == Some(REMINDER);
+        if !is_reminder || self.names.lock().await.0.get(key).is_some() {
+            return name;
+        }
+        let known = commands::mesh::names(&self.membership().await).await;
+        let mut names = self.names.lock().await;
+        names.0.learn_new(known);
+        names.0.get(key).map_or(name, str::to_owned)
     }
 
     /// The name that others see.

@@ -43,7 +43,7 @@ impl Mesh {
             }
             for (mark, message) in unread {
                 if !is_ping(&message, &seat.client.session()) {
-                    let name = self.name_of(&message.sender_pubkey).await;
+                    let name = self.name_from(&message).await;
                     let line = lines::message(self.place(), &message, &name, &fence::mark());
                     if self.channel.send(&line).await.is_err() {
                         return Ok(());
@@ -60,10 +60,18 @@ impl Mesh {
         let own = seat.client.session();
         let mut waiting = seat.mailbox.lock().await.announce(usize::MAX)?;
         waiting.retain(|message| !is_ping(message, &own));
+        // What an event says is as short as that it waits.
+        let (events, waiting): (Vec<_>, Vec<_>) =
+            waiting.into_iter().partition(|message| message.as_event().is_some());
+        let skipped = events.len().saturating_sub(ANNOUNCED_MAX);
+        for event in &events[skipped..] {
+            let line = lines::message(self.place(), event, "", "");
+            let _ = self.channel.send(&line).await;
+        }
         if waiting.len() > ANNOUNCED_MAX {
             let mut senders: Vec<String> = Vec::new();
             for message in &waiting {
-                let name = self.name_of(&message.sender_pubkey).await;
+                let name = self.name_from(message).await;
                 if !senders.contains(&name) {
                     senders.push(name);
                 }
@@ -72,7 +80,7 @@ impl Mesh {
             return Ok(());
         }
         for message in waiting {
-            let name = self.name_of(&message.sender_pubkey).await;
+            let name = self.name_from(&message).await;
             let _ = self.channel.send(&lines::waiting(&[name], 1)).await;
         }
         Ok(())

@@ -204,6 +204,16 @@ pub fn count(given: &Map<String, Value>, name: &str) -> Option<usize> {
     usize::try_from(given.get(name)?.as_u64()?).ok()
 }
 
+/// The one of these ids that begins as `id` does, or `id` itself where none does: what is long past
+/// is not listed.
+pub fn whole_id(id: &str, all: impl Iterator<Item = String>) -> Result<String, String> {
+    let mut found: Vec<String> = all.filter(|one| one.starts_with(id)).collect();
+    if found.len() > 1 && !found.iter().any(|one| one == id) {
+        return Err("several ids begin so; give more of it".into());
+    }
+    Ok(if found.len() == 1 { found.remove(0) } else { id.to_owned() })
+}
+
 /// A yes or no that was given.
 pub fn flag(given: &Map<String, Value>, name: &str) -> Option<bool> {
     given.get(name)?.as_bool()

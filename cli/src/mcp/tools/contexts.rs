@@ -79,7 +79,7 @@ fn tags(tags: &[String]) -> String {
     if tags.is_empty() {
         return String::new();
     }
-    format!(" [{}]", fence::line(&tags.join(", ")))
+    format!(" [{}]", fence::few(&tags.join(", ")))
 }
 
 async fn list(call: Call) -> Reply {
@@ -87,9 +87,13 @@ async fn list(call: Call) -> Reply {
     if contexts.is_empty() {
         return Ok("No contexts.".into());
     }
+    let mark = fence::mark();
     let lines = contexts.iter().map(|context| {
-        let (name, summary) = (fence::name(&context.peer_name), fence::line(&context.summary));
-        format!("\"{name}\": {summary}{}", tags(&context.tags))
+        let (name, tags) = (fence::name(&context.peer_name), tags(&context.tags));
+        match fence::is_few(&context.summary) {
+            true => format!("\"{name}\": {}{tags}", fence::line(&context.summary)),
+            false => fence::behind(&format!("\"{name}\"{tags}:"), &context.summary, &mark),
+        }
     });
     Ok(lines.collect::<Vec<_>>().join("\n"))
 }

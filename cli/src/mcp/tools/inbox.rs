@@ -171,6 +171,6 @@ async fn last(mesh: &Mesh, most: usize, bytes_max: usize) -> Result<Vec<String>,
 }
 
 async fn listed(mesh: &Mesh, message: &Message) -> String {
-    let name = mesh.name_of(&message.sender_pubkey).await;
+    let name = mesh.name_from(message).await;
     lines::listed(mesh.place(), message, &name, &fence::mark())
 }

@@ -64,7 +64,7 @@ fn block(memory: &Memory, mark: &str) -> String {
     let at = fence::line(&memory.remembered_at);
     let tags = match memory.tags.is_empty() {
         true => String::new(),
-        false => format!(", tags {}", fence::line(&memory.tags.join(", "))),
+        false => format!(", tags {}", fence::few(&memory.tags.join(", "))),
     };
     let why = memory.found.as_ref().map(why).unwrap_or_default();
     format!("- id {id} by \"{by}\" at {at}{tags}{why}\n{}", fence::around(&memory.content, mark))

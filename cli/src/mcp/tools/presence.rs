@@ -64,7 +64,8 @@ async fn peers_of(mesh: &Mesh) -> Reply {
             let heading = format!("## {} (connected, mesh {id}…)", mesh.slug);
             let here = hostname();
             let own = mesh.key().map(|key| key.hex());
-            let line = |peer: &Peer| line(peer, here.as_deref(), own.as_deref());
+            let mark = fence::mark();
+            let line = |peer: &Peer| line(peer, here.as_deref(), own.as_deref(), &mark);
             let lines: Vec<_> = peers.iter().map(line).collect();
             Ok(format!("{heading}\n{}", lines.join("\n")))
         }
@@ -72,7 +73,7 @@ async fn peers_of(mesh: &Mesh) -> Reply {
     }
 }
 
-fn line(peer: &Peer, here: Option<&str>, own: Option<&str>) -> String {
+fn line(peer: &Peer, here: Option<&str>, own: Option<&str>, mark: &str) -> String {
     let profile = peer.profile.clone().unwrap_or_default();
     let said = |text: &Option<String>| text.as_deref().map(fence::line).filter(|t| !t.is_empty());
     // What we say comes first, and what peers chose is quoted: a name cannot pass for a tag.
@@ -105,13 +106,13 @@ fn line(peer: &Peer, here: Option<&str>, own: Option<&str>) -> String {
     let key = peer.pubkey.get(..KEY_CHARS_MIN).unwrap_or(&peer.pubkey);
     text += &format!(" | key {key}… | {}", fence::line(&peer.cwd));
     if let Some(bio) = said(&profile.bio) {
-        text += &format!("\n  about: {bio}");
+        text += &fence::behind("\n  about:", &bio, mark);
     }
     if let Some(capabilities) = profile.capabilities.filter(|all| !all.is_empty()) {
-        text += &format!("\n  can: {}", fence::line(&capabilities.join(", ")));
+        text += &fence::behind("\n  can:", &capabilities.join(", "), mark);
     }
     if let Some(summary) = said(&peer.summary) {
-        text += &format!("\n  works on: {summary}");
+        text += &fence::behind("\n  works on:", &summary, mark);
     }
     text
 }

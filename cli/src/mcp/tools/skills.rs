@@ -74,7 +74,7 @@ async fn get(call: Call) -> Reply {
         fence::line(&skill.created_at),
     );
     if !skill.tags.is_empty() {
-        heading += &format!("\nTags: {}", fence::line(&skill.tags.join(", ")));
+        heading += &format!("\nTags: {}", fence::few(&skill.tags.join(", ")));
     }
     let body = format!("{}\n\n{}", skill.description, skill.instructions);
     Ok(format!("{heading}\n{}", fence::around(&body, &fence::mark())))
@@ -86,17 +86,18 @@ async fn list(call: Call) -> Reply {
     if skills.is_empty() {
         return Ok("No skills.".into());
     }
+    let mark = fence::mark();
     let lines = skills.iter().map(|skill| {
         let tags = match skill.tags.is_empty() {
             true => String::new(),
-            false => format!(" [{}]", fence::line(&skill.tags.join(", "))),
+            false => format!(" [{}]", fence::few(&skill.tags.join(", "))),
         };
-        format!(
-            "\"{}\": {}{tags} (by \"{}\")",
-            fence::name(&skill.name),
-            fence::line(&skill.description),
-            fence::name(&skill.author),
-        )
+        let (name, author) = (fence::name(&skill.name), fence::name(&skill.author));
+        let what = &skill.description;
+        match fence::is_few(what) {
+            true => format!("\"{name}\": {}{tags} (by \"{author}\")", fence::line(what)),
+            false => fence::behind(&format!("\"{name}\"{tags} (by \"{author}\"):"), what, &mark),
+        }
     });
     Ok(lines.collect::<Vec<_>>().join("\n"))
 }

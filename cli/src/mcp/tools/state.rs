@@ -1,13 +1,15 @@
 //! State: values under keys that the mesh shares.
 
 use serde_json::value::to_raw_value;
-use skein_wire::state::{Entry, GetState, ListState, SetState};
+use skein_wire::mesh_info::MeshInfo;
+use skein_wire::state::{Entry, GetState, ListState, SetState, StateList};
 
 use super::arguments::{Kind, MESH, count, optional, required, text, value};
 use super::{Call, Effect, Reply, Tool};
 use crate::mcp::fence;
-use crate::mcp::mesh::Mesh;
 
+/// Keys that a list shows, so that it leaves an agent room to think.
+const KEYS_SHOWN_MAX: usize = 200;
 /// What is shown of a value in a list.
 const SHOWN_CHARS_MAX: usize = 400;
 
@@ -34,7 +36,7 @@ pub const TOOLS: &[Tool] = &[
     },
     Tool {
         name: "list_state",
-        description: "All keys that the peers share, with their values; long ones are cut.",
+        description: "The keys that the peers share, with their values; long ones are cut.",
         parameters: &[MESH],
         effect: Effect::Reads,
         run: |call| Box::pin(list(call)),
@@ -69,42 +71,47 @@ async fn get(call: Call) -> Reply {
     }
     let version = found.version.map(|version| format!(", version {version}")).unwrap_or_default();
     let until = found.expires_at.map(|at| format!(", until {}", fence::line(&at)));
-    Ok(format!(
-        "{shown} = {} (set by {} at {}{version}{})",
-        fence::line(found.value.get()),
+    let set = format!(
+        "(set by {} at {}{version}{})",
         fence::line(&found.updated_by),
         fence::line(&found.updated_at),
         until.unwrap_or_default(),
-    ))
+    );
+    let value = found.value.get();
+    Ok(match fence::is_few(value) {
+        true => format!("{shown} = {} {set}", fence::line(value)),
+        false => fence::behind(&format!("{shown} {set}:"), value, &fence::mark()),
+    })
 }
 
 async fn list(call: Call) -> Reply {
-    let entries = all(&*call.mesh()?).await?;
+    let mesh = call.mesh()?;
+    let StateList { entries, more } = mesh.ask(&ListState { prefix: None, after: None }).await?;
     if entries.is_empty() {
         return Ok("No shared state.".into());
     }
-    let lines = entries.iter().map(|entry| {
-        let value = fence::line(entry.value.get());
-        let value = match value.char_indices().nth(SHOWN_CHARS_MAX) {
-            Some((cut, _)) => format!("{}… ({} characters)", &value[..cut], value.chars().count()),
-            None => value,
-        };
-        let (key, by) = (fence::line(&entry.key), fence::line(&entry.updated_by));
-        format!("{key} = {value} (by {by})")
-    });
-    Ok(lines.collect::<Vec<_>>().join("\n"))
+    let mark = fence::mark();
+    let n_shown = entries.len().min(KEYS_SHOWN_MAX);
+    let mut lines: Vec<_> = entries[..n_shown].iter().map(|entry| line(entry, &mark)).collect();
+    let n_keys = match more {
+        // Not all of them came; how many there are is said elsewhere.
+        Some(true) => mesh.ask(&MeshInfo {}).await?.state_keys.len(),
+        _ => entries.len(),
+    };
+    if n_keys > n_shown {
+        let left_out = n_keys - n_shown;
+        lines.push(format!("{left_out} more keys are left out; get_state reads one by its name"));
+    }
+    Ok(lines.join("\n"))
 }
 
-/// Every key, page by page.
-async fn all(mesh: &Mesh) -> Result<Vec<Entry>, String> {
-    let mut entries: Vec<Entry> = Vec::new();
-    loop {
-        let after = entries.last().map(|entry| entry.key.clone());
-        let page = mesh.ask(&ListState { prefix: None, after }).await?;
-        let is_whole = page.more != Some(true) || page.entries.is_empty();
-        entries.extend(page.entries);
-        if is_whole {
-            return Ok(entries);
-        }
+fn line(entry: &Entry, mark: &str) -> String {
+    let (key, by) = (fence::line(&entry.key), fence::line(&entry.updated_by));
+    let value = entry.value.get();
+    if fence::is_few(value) {
+        return format!("{key} = {} (by {by})", fence::line(value));
     }
+    let n_chars = value.chars().count();
+    let cut = fence::cut(value.to_owned(), SHOWN_CHARS_MAX);
+    fence::behind(&format!("{key} (by {by}, {n_chars} characters):"), &cut, mark)
 }

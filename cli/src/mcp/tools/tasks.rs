@@ -112,13 +112,15 @@ async fn list(call: Call) -> Reply {
     if tasks.is_empty() {
         return Ok("No tasks.".into());
     }
-    let lines: Vec<_> = tasks.iter().map(line).collect();
+    let mark = fence::mark();
+    let lines: Vec<_> = tasks.iter().map(|task| line(task, &mark)).collect();
     Ok(format!("{} task(s):\n{}", lines.len(), lines.join("\n")))
 }
 
-fn line(task: &Task) -> String {
+/// A task; a long title stands below it.
+fn line(task: &Task, mark: &str) -> String {
     let (status, priority) = (fence::line(&task.status), fence::line(&task.priority));
-    let mut text = format!("- {} \"{}\"", fence::line(&task.id), fence::line(&task.title));
+    let mut text = format!("- {} \"{}\"", fence::line(&task.id), fence::few(&task.title));
     text += &format!(" [{status}] {priority}");
     let named = |what: &str, name: &Option<String>| {
         name.as_ref().map(|name| format!(", {what} \"{}\"", fence::name(name))).unwrap_or_default()
@@ -130,7 +132,10 @@ fn line(task: &Task) -> String {
         text += &format!(", waits for {n} other(s)");
     }
     if !task.tags.is_empty() {
-        text += &format!(", tags {}", fence::line(&task.tags.join(", ")));
+        text += &format!(", tags {}", fence::few(&task.tags.join(", ")));
     }
-    text
+    match fence::is_few(&task.title) {
+        true => text,
+        false => fence::behind(&format!("{text}, in full:"), &task.title, mark),
+    }
 }

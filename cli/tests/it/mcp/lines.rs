@@ -38,13 +38,14 @@ fn message(push: Value) -> Message {
 
 fn event(event: &str, data: Value) -> Event {
     // Neither nonce nor ciphertext would open, and nobody tries.
-    let Opened::Event(event) = opened(json!({
+    let opened = opened(json!({
         "senderPubkey": "system", "subtype": "system", "event": event, "eventData": data,
         "nonce": "AAAA", "ciphertext": "AAAA",
-    })) else {
-        panic!("it is an event");
-    };
-    event
+    }));
+    match opened {
+        Opened::Event(event) => event,
+        Opened::Message(kept) => kept.as_event().expect("it is an event"),
+    }
 }
 
 fn all() -> Vec<(&'static str, Value)> {
@@ -131,6 +132,30 @@ fn all() -> Vec<(&'static str, Value)> {
         (
             "watch_triggered, no label",
             said("watch_triggered", json!({"url": "http://a/", "oldValue": "1", "newValue": "2"})),
+        ),
+        (
+            "watch_failing",
+            said(
+                "watch_failing",
+                json!({
+                    "watchId": "w", "url": "http://a/", "label": "home", "failures": 5,
+                    "error": "no answer\nwithin 10 s",
+                }),
+            ),
+        ),
+        (
+            "watch_recovered",
+            said("watch_recovered", json!({"watchId": "w", "url": "http://a/", "failures": 7})),
+        ),
+        (
+            "schedule_failed",
+            said(
+                "schedule_failed",
+                json!({
+                    "scheduledId": "s", "to": "@team", "code": "unknown_target",
+                    "message": "nobody has this key",
+                }),
+            ),
         ),
         (
             "mcp_deployed",

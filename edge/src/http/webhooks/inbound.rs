@@ -20,7 +20,10 @@ use skein_crypto::{
 };
 use skein_openapi as openapi;
 use skein_sql::webhooks::{self, Webhook};
-use skein_wire::{Code, Priority, limit, webhooks::SENDER};
+use skein_wire::{
+    Code, Priority, limit,
+    webhooks::{EVERYBODY, SENDER},
+};
 use uuid::Uuid;
 
 use super::super::{
@@ -52,9 +55,9 @@ pub enum Reply {
     /// There is no such webhook, or the post is not signed as its webhook asks.
     #[oai(status = 401)]
     Unauthorized(Plain<NotOk>),
-    /// The webhook's target is not in the mesh any more.
+    /// The webhook's target is not in the mesh any more, or the webhook ended meanwhile.
     #[oai(status = 404)]
-    NoTarget(Plain<NotOk>),
+    Gone(Plain<NotOk>),
     /// A signed post of this id was taken before.
     #[oai(status = 409)]
     Replayed(Plain<NotOk>),
@@ -67,6 +70,9 @@ pub enum Reply {
     /// We failed. Whether the post was taken is not known.
     #[oai(status = 500)]
     Failed(Plain<NotOk>),
+    /// This edge has too many posts on its way. Nothing was stored: post again.
+    #[oai(status = 503)]
+    Busy(Plain<NotOk>),
 }
 
 /// The address of a post: what stands raw between the slashes, so that one spelling is good.
@@ -91,6 +97,7 @@ impl Address {
 enum Refusal {
     Unauthorized(&'static str),
     Code(Code),
+    Busy,
     Failed,
 }
 
@@ -101,8 +108,11 @@ impl From<Refusal> for Reply {
             Refusal::Unauthorized(why) => Self::Unauthorized(said(why)),
             Refusal::Code(Code::Replayed) => Self::Replayed(said("replayed")),
             Refusal::Code(Code::RateLimited) => Self::Limited(said("rate limited")),
-            Refusal::Code(code @ Code::UnknownTarget) => Self::NoTarget(said(code.message())),
+            Refusal::Code(code @ (Code::UnknownTarget | Code::NotFound)) => {
+                Self::Gone(said(code.message()))
+            }
             Refusal::Code(code) => Self::Limited(said(code.message())),
+            Refusal::Busy => Self::Busy(said(posting::BUSY)),
             Refusal::Failed => Self::Failed(said("internal error")),
         }
     }
@@ -112,6 +122,7 @@ impl From<posting::Error> for Refusal {
     fn from(error: posting::Error) -> Self {
         match error {
             posting::Error::Refused(code) => Self::Code(code),
+            posting::Error::Busy => Self::Busy,
             posting::Error::Sql(error) => failed(&error),
         }
     }
@@ -182,10 +193,9 @@ impl WebhookRoute {
                 ciphertext: &plain::encode(body),
                 message_id,
                 body_hash: None,
-                beside: Beside::Webhook {
-                    once: once.as_ref().map(|id_hash| (webhook.id.as_str(), id_hash)),
-                    is_event: webhook.target.is_none(),
-                },
+                beside: once
+                    .as_ref()
+                    .map_or(Beside::Nothing, |hash| Beside::Once(&webhook.id, hash)),
             },
         )
         .await?;
@@ -199,7 +209,7 @@ impl WebhookRoute {
 
 fn target(of: Option<&str>) -> Target {
     match of {
-        None => Target::Multicast("*".to_owned()),
+        None => Target::Multicast(EVERYBODY.to_owned()),
         Some(text) if text.starts_with(['*', '@']) => Target::Multicast(text.to_owned()),
         Some(key) => Target::Key(key.to_owned()),
     }

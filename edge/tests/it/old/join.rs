@@ -90,6 +90,7 @@ async fn join(link: &str) -> Result<Config, String> {
         display_name: None,
         session_id: None,
         groups: Vec::new(),
+        folder: "/work/project".into(),
     })
 }
 

@@ -1,14 +1,18 @@
 //! One process of the 0.8.9 client, as wire-protocol describes it: 1.2 and 1.4 (hello), 1.9
-//! (reconnection), 2.1 (replies), 5.3 and 5.4 (bodies), 10.3 (its limits and how long it waits).
+//! (reconnection), 2.1 (replies), 2.7 (files for peers), 3.1 (what it makes of replies), 5.3 and 5.4
+//! (bodies), 8.2 and 8.3 (tools and lines), 10.3 (its limits and how long it waits).
 //!
 //! What it wants of the edge is in what it does with an answer: a reply goes to the request of its
 //! `_reqId`, or else to the oldest of its family; an `error` goes to the send of its `id`, or else
 //! to the first request it finds, whatever that was; an answer that comes late is none.
 
+mod calls;
+mod files;
 mod line;
 mod state;
 
 use std::{
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard},
     time::{Duration, SystemTime},
 };
@@ -20,7 +24,7 @@ use tokio::{
     time::timeout,
 };
 
-pub use self::state::Inbound;
+pub use self::state::{Inbound, Line};
 use self::{
     line::Order,
     state::{Family, State},
@@ -30,6 +34,10 @@ use crate::harness::{SOON, WHILE};
 
 /// How long it waits for the `ack` of a send.
 const ACK_WAIT: Duration = Duration::from_secs(10);
+/// How long it waits for a file or a listing of a peer.
+const RELAY_WAIT: Duration = Duration::from_secs(15);
+/// How long it waits for what is said later.
+const SCHEDULE_WAIT: Duration = Duration::from_secs(8);
 /// How long it waits for any other reply.
 const REPLY_WAIT: Duration = Duration::from_secs(5);
 /// Sends without an `ack`, and sends kept while it is not connected.
@@ -48,6 +56,8 @@ pub struct Config {
     pub session_id: Option<String>,
     /// Joined after the first connection, if that succeeds.
     pub groups: Vec<Value>,
+    /// Its working directory, which it shares with its peers.
+    pub folder: PathBuf,
 }
 
 /// A running process. Its session key is its own and lives as long as it does.
@@ -215,7 +225,12 @@ impl Client {
             state.asked[family as usize].push_back((req_id.clone(), answer));
             let _ = self.orders.send(Order::Text(frame.to_string()));
         }
-        match timeout(REPLY_WAIT, answered).await {
+        let wait = match family {
+            Family::File | Family::Dir => RELAY_WAIT,
+            Family::Scheduled | Family::Schedules | Family::Cancelled => SCHEDULE_WAIT,
+            _ => REPLY_WAIT,
+        };
+        match timeout(wait, answered).await {
             Ok(answer) => answer.unwrap_or_else(|_| Err("closed".to_owned())),
             Err(_) => {
                 let family = &mut self.shared.state().asked[family as usize];
@@ -313,6 +328,26 @@ impl Client {
             push.event.as_deref() == Some(name) && push.raw["eventData"]["pubkey"] == key
         };
         self.inbound(is_it).await
+    }
+
+    /// The next line of state or a stream that begins so; the others stay.
+    pub async fn line(&self, start: &str) -> Line {
+        let next = |state: &mut State| {
+            let at = state.lines.iter().position(|line| line.text.starts_with(start))?;
+            state.lines.remove(at)
+        };
+        self.when("a line", next).await
+    }
+
+    /// Waits a while and says which lines of state and streams came.
+    pub async fn quiet_lines(&self) -> Vec<String> {
+        tokio::time::sleep(WHILE).await;
+        self.shared.state().lines.iter().map(|line| line.text.clone()).collect()
+    }
+
+    /// What came that it does nothing with.
+    pub fn ignored(&self) -> Vec<Value> {
+        self.shared.state().ignored.clone()
     }
 
     /// Waits a while and says which pushes came that `wanted` takes.

@@ -82,6 +82,24 @@ async fn a_lease_is_held_for_as_long_as_it_is_renewed() {
 }
 
 #[tokio::test]
+async fn a_renewal_is_seen_on_another_edge_and_holds_the_task_there() {
+    let mesh = TestMesh::start(2).await;
+    let (mut ann, mut bob) = (mesh.peer("ann", 0).await, mesh.peer("bob", 1).await);
+    let id = make(&mut ann, create("index")).await;
+    ann.call(leased(&id, 60)).await;
+    let before = read(&mut bob, &id).await["leasedUntil"].clone();
+    mesh.run(END).await;
+
+    let renewed = ann.call(renew(&id, 600)).await["task"]["leasedUntil"].clone();
+
+    let seen = read(&mut bob, &id).await;
+    assert_eq!(seen["leasedUntil"], renewed);
+    assert!(renewed.as_str() > before.as_str(), "{renewed} {before}");
+    assert!(sweep(&mesh).await.is_empty());
+    assert_eq!(bob.call(leased(&id, 60)).await["code"], "task_not_claimable");
+}
+
+#[tokio::test]
 async fn a_lease_ends_when_its_session_is_gone_and_not_while_it_may_come_back() {
     let mesh = TestMesh::start(2).await;
     let (mut ann, bob) = (mesh.peer("ann", 0).await, mesh.peer("bob", 1).await);

@@ -6,7 +6,7 @@ use skein_crypto::webhook;
 
 use super::{create, list, path, post, refused};
 use crate::{
-    harness::TestMesh,
+    harness::{SOMEBODY_WAITS, TestMesh},
     web::{Answer, send},
 };
 
@@ -101,5 +101,23 @@ async fn a_signed_post_is_taken_once_on_whichever_edge() {
     assert_eq!(of_twin.status, 200, "another webhook's ids are its own");
     assert_eq!(ann.push().await["eventData"], json!([1]));
     assert_eq!(ann.push().await["eventData"], json!([2]));
+    assert_eq!(ann.rest().await, Vec::<Value>::new());
+}
+
+#[tokio::test]
+async fn a_post_to_a_webhook_that_ends_at_that_moment_is_told_so() {
+    let mesh = TestMesh::start(1).await;
+    let mut ann = mesh.peer("ann", 0).await;
+    let ack = create(&mut ann, json!({"name": "pay", "signed": true})).await;
+    let db = mesh.edges[0].edge.pool.get().await.unwrap();
+    db.batch_execute("begin; delete from webhook").await.unwrap();
+
+    // It is found, and ends before the post is taken.
+    let (answer, ()) = tokio::join!(post_signed(&mesh, 0, &ack, "m1", 0, "{}"), async {
+        mesh.until(SOMEBODY_WAITS, "true").await;
+        db.batch_execute("commit").await.unwrap();
+    });
+
+    assert_eq!(refused(&answer), (404, "not found".to_owned()));
     assert_eq!(ann.rest().await, Vec::<Value>::new());
 }

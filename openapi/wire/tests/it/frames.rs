@@ -80,6 +80,11 @@ const REQUIRED: &[(&str, &[&str])] = &[
             "yourGroups",
         ],
     ),
+    ("set_clock", &[]),
+    ("pause_clock", &[]),
+    ("resume_clock", &[]),
+    ("get_clock", &[]),
+    ("clock_status", &["speed", "paused", "tick", "simTime", "startedAt"]),
     ("remember", &["content"]),
     ("memory_stored", &["id"]),
     ("recall", &["query"]),
@@ -97,6 +102,24 @@ const REQUIRED: &[(&str, &[&str])] = &[
     ("task_result", &[]),
     ("watch_tasks", &["watch"]),
     ("task_change", &["change", "task"]),
+    ("watch", &["url"]),
+    ("unwatch", &["watchId"]),
+    ("watch_list", &[]),
+    ("watch_test", &["url"]),
+    ("watch_ack", &["watchId", "url", "mode", "interval"]),
+    ("watch_list_result", &["watches"]),
+    ("watch_test_result", &["url", "finalUrl", "status", "value", "hash", "bytes", "ms"]),
+    ("schedule", &["to"]),
+    ("scheduled_ack", &["scheduledId", "deliverAt"]),
+    ("list_scheduled", &[]),
+    ("scheduled_list", &["messages"]),
+    ("cancel_scheduled", &["scheduledId"]),
+    ("cancel_scheduled_ack", &["scheduledId", "ok"]),
+    ("get_scheduled", &["scheduledId"]),
+    ("pause_scheduled", &["scheduledId"]),
+    ("resume_scheduled", &["scheduledId"]),
+    ("run_scheduled", &["scheduledId"]),
+    ("scheduled_detail", &["schedule", "fires"]),
     ("webhook_ack", &["name", "url", "secret"]),
     ("webhook_list", &["webhooks"]),
     ("create_stream", &["name"]),
@@ -119,8 +142,9 @@ const REQUIRED: &[(&str, &[&str])] = &[
 ];
 
 /// Fields that may be absent when read and are always there when written, and as what.
-fn filled_in() -> [(&'static str, &'static str, Value); 7] {
+fn filled_in() -> [(&'static str, &'static str, Value); 8] {
     [
+        ("set_clock", "speed", json!(1)),
         ("task_result", "task", Value::Null),
         ("create_webhook", "name", json!("")),
         ("delete_webhook", "name", json!("")),
@@ -131,7 +155,7 @@ fn filled_in() -> [(&'static str, &'static str, Value); 7] {
     ]
 }
 
-/// What the reference sends as `push` without being asked by a peer's message.
+/// What is sent as `push` without being asked by a peer's message, by the reference or by us.
 const EVENTS: &[&str] = &[
     "peer_joined",
     "peer_returned",
@@ -140,6 +164,9 @@ const EVENTS: &[&str] = &[
     "peer_hidden",
     "tick",
     "watch_triggered",
+    // Ours.
+    "watch_failing",
+    "watch_recovered",
     "mcp_registered",
     "mcp_unregistered",
     "mcp_restored",

@@ -11,6 +11,7 @@ use serde_json::Value;
 use skein_wire::{
     Call, Envelope, Message, Refusal,
     audit::{self, AuditQuery, AuditResult, AuditVerify, AuditVerifyResult},
+    clock::{self, ClockStatus, GetClock, PauseClock, ResumeClock, SetClock},
     contexts::{
         self, ContextList, ContextResults, ContextShared, GetContext, ListContexts, ShareContext,
     },
@@ -27,6 +28,10 @@ use skein_wire::{
     presence::{self, ListPeers, PeersList, SetStatus, SetSummary, SetVisible},
     profile::{self, SetProfile},
     push::Push,
+    schedules::{
+        self, CancelScheduled, CancelScheduledAck, GetScheduled, ListScheduled, PauseScheduled,
+        ResumeScheduled, RunScheduled, ScheduledAck, ScheduledDetail, ScheduledList,
+    },
     skills::{self, GetSkill, ListSkills, RemoveSkill, ShareSkill, SkillAck, SkillData, SkillList},
     state::{
         self, DeleteState, GetState, ListState, SetState, StateChange, StateList, StateResult,
@@ -40,6 +45,7 @@ use skein_wire::{
         self, ClaimNext, ClaimTask, CompleteTask, CreateTask, GetTask, ListTasks, RenewTask,
         TaskChange, TaskCreated, TaskList, TaskResult, WatchTasks,
     },
+    watches::{self, ListWatches, TestWatch, Unwatch, Watch, WatchAck, WatchList, WatchTested},
     webhooks::{self, CreateWebhook, DeleteWebhook, ListWebhooks, WebhookAck, WebhookList},
 };
 
@@ -116,10 +122,18 @@ pub fn rewrite(from: Sender, frame: &str) -> Result<String, String> {
         (Sender::Edge, "memory_stored") => reply::<MemoryStored>(frame, req_id),
         (Sender::Edge, "memory_results") => reply::<MemoryResults>(frame, req_id),
         (Sender::Edge, "mesh_info_result") => reply::<MeshInfoResult>(frame, req_id),
+        (Sender::Edge, "clock_status") => reply::<ClockStatus>(frame, req_id),
         (Sender::Edge, "task_created") => reply::<TaskCreated>(frame, req_id),
         (Sender::Edge, "task_list") => reply::<TaskList>(frame, req_id),
         (Sender::Edge, "task_result") => reply::<TaskResult>(frame, req_id),
         (Sender::Edge, "task_change") => reply::<TaskChange>(frame, req_id),
+        (Sender::Edge, "watch_ack") => reply::<WatchAck>(frame, req_id),
+        (Sender::Edge, "watch_list_result") => reply::<WatchList>(frame, req_id),
+        (Sender::Edge, "watch_test_result") => reply::<WatchTested>(frame, req_id),
+        (Sender::Edge, "scheduled_ack") => reply::<ScheduledAck>(frame, req_id),
+        (Sender::Edge, "scheduled_list") => reply::<ScheduledList>(frame, req_id),
+        (Sender::Edge, "scheduled_detail") => reply::<ScheduledDetail>(frame, req_id),
+        (Sender::Edge, "cancel_scheduled_ack") => reply::<CancelScheduledAck>(frame, req_id),
         (Sender::Edge, "webhook_ack") => reply::<WebhookAck>(frame, req_id),
         (Sender::Edge, "webhook_list") => reply::<WebhookList>(frame, req_id),
         (Sender::Edge, "peer_file_request_forward") => {
@@ -218,6 +232,10 @@ pub fn write(message: &Message, req_id: Option<&str>) -> String {
         Message::Memory(memory::Request::Recall(body)) => call::<Recall>(body, req_id),
         Message::Memory(memory::Request::Forget(body)) => call::<Forget>(body, req_id),
         Message::MeshInfo(mesh_info::Request::MeshInfo(body)) => call::<MeshInfo>(body, req_id),
+        Message::Clock(clock::Request::SetClock(body)) => call::<SetClock>(body, req_id),
+        Message::Clock(clock::Request::PauseClock(body)) => call::<PauseClock>(body, req_id),
+        Message::Clock(clock::Request::ResumeClock(body)) => call::<ResumeClock>(body, req_id),
+        Message::Clock(clock::Request::GetClock(body)) => call::<GetClock>(body, req_id),
         Message::Tasks(tasks::Request::CreateTask(body)) => call::<CreateTask>(body, req_id),
         Message::Tasks(tasks::Request::ClaimTask(body)) => call::<ClaimTask>(body, req_id),
         Message::Tasks(tasks::Request::CompleteTask(body)) => call::<CompleteTask>(body, req_id),
@@ -226,8 +244,33 @@ pub fn write(message: &Message, req_id: Option<&str>) -> String {
         Message::Tasks(tasks::Request::RenewTask(body)) => call::<RenewTask>(body, req_id),
         Message::Tasks(tasks::Request::GetTask(body)) => call::<GetTask>(body, req_id),
         Message::Tasks(tasks::Request::WatchTasks(body)) => call::<WatchTasks>(body, req_id),
+        Message::Schedules(schedules::Request::Schedule(body)) => {
+            call::<schedules::Schedule>(body, req_id)
+        }
+        Message::Schedules(schedules::Request::ListScheduled(body)) => {
+            call::<ListScheduled>(body, req_id)
+        }
+        Message::Schedules(schedules::Request::CancelScheduled(body)) => {
+            call::<CancelScheduled>(body, req_id)
+        }
+        Message::Schedules(schedules::Request::GetScheduled(body)) => {
+            call::<GetScheduled>(body, req_id)
+        }
+        Message::Schedules(schedules::Request::PauseScheduled(body)) => {
+            call::<PauseScheduled>(body, req_id)
+        }
+        Message::Schedules(schedules::Request::ResumeScheduled(body)) => {
+            call::<ResumeScheduled>(body, req_id)
+        }
+        Message::Schedules(schedules::Request::RunScheduled(body)) => {
+            call::<RunScheduled>(body, req_id)
+        }
         Message::Audit(audit::Request::AuditQuery(body)) => call::<AuditQuery>(body, req_id),
         Message::Audit(audit::Request::AuditVerify(body)) => call::<AuditVerify>(body, req_id),
+        Message::Watches(watches::Request::Watch(body)) => call::<Watch>(body, req_id),
+        Message::Watches(watches::Request::Unwatch(body)) => call::<Unwatch>(body, req_id),
+        Message::Watches(watches::Request::ListWatches(body)) => call::<ListWatches>(body, req_id),
+        Message::Watches(watches::Request::TestWatch(body)) => call::<TestWatch>(body, req_id),
         Message::Webhooks(webhooks::Request::CreateWebhook(body)) => {
             call::<CreateWebhook>(body, req_id)
         }

@@ -28,6 +28,12 @@ impl Figure for u32 {
     }
 }
 
+impl Figure for i32 {
+    fn figure(self) -> u128 {
+        self.try_into().unwrap()
+    }
+}
+
 impl Figure for u64 {
     fn figure(self) -> u128 {
         self.into()
@@ -111,6 +117,7 @@ fn table() -> Vec<(&'static str, u128, u128)> {
         PEER_DIR_ENTRIES_MAX 500,
         PEER_DIR_DEPTH_MAX 2,
         PATH_BYTES_MAX 4 * KIB,
+        PEER_PATTERN_BYTES_MAX 256,
         STREAM_NAME_BYTES_MAX 128,
         STREAMS_MAX 1000,
         PING_INTERVAL seconds(30),
@@ -125,6 +132,8 @@ fn table() -> Vec<(&'static str, u128, u128)> {
         HTTP_BODY_BYTES_MAX 65_536,
         HOOKS_PER_MINUTE 30,
         HOOK_PENDING seconds(10),
+        POSTS_AT_ONCE_MAX 4,
+        POST_PATIENCE seconds(5),
         API_KEY_REQUESTS_PER_MINUTE 6000,
         WEBHOOK_NAME_BYTES_MAX 128,
         WEBHOOKS_MAX 100,
@@ -174,6 +183,35 @@ fn table() -> Vec<(&'static str, u128, u128)> {
         TASKS_LISTED_MAX 100,
         LEASE_MAX seconds(24 * HOUR),
         LEASE_LOOK seconds(2),
+        CLOCK_SPEED_MIN 1,
+        CLOCK_SPEED_MAX 100,
+        CLOCK_STEP seconds(60),
+        TICKS_BEHIND_MAX 256,
+        WATCHES_MAX 10_000,
+        WATCHES_PER_MEMBER_MAX 500,
+        WATCH_INTERVAL_SECONDS 30,
+        WATCH_INTERVAL_SECONDS_MIN 5,
+        WATCH_INTERVAL_SECONDS_MAX 30 * 24 * 3600,
+        WATCH_URL_BYTES_MAX 2 * KIB,
+        WATCH_MATCH_BYTES_MAX 256,
+        WATCH_LABEL_BYTES_MAX 256,
+        WATCH_HEADERS_BYTES_MAX 8 * KIB,
+        WATCH_TESTS_AT_ONCE_MAX 64,
+        WATCH_ERROR_BYTES_MAX 256,
+        WATCH_FAILURES_TOLD 5,
+        WATCH_BACK_OFF_MAX seconds(3600),
+        CRON_BYTES_MAX 256,
+        TIME_ZONE_BYTES_MAX 64,
+        SCHEDULE_TO_NAME_BYTES_MAX 512,
+        SCHEDULES_PER_MESH_MAX 20_000,
+        SCHEDULES_PER_MEMBER_MAX 2000,
+        SCHEDULE_HORIZON seconds(5 * 366 * 24 * HOUR),
+        SCHEDULE_LATE_MAX seconds(60),
+        SCHEDULE_MADE_UP_MAX 100,
+        SCHEDULE_JITTER_SECONDS_MAX 3600,
+        SCHEDULE_FIRES_KEPT 100,
+        SCHEDULE_NEXT_SHOWN 3,
+        SCHEDULE_DONE_AGE_MAX seconds(24 * HOUR),
         AUDIT_PAGE_MAX 1000,
         AUDIT_PAGE_BYTES_MAX MIB,
         AUDIT_VALUE_BYTES_MAX KIB,
@@ -185,6 +223,25 @@ fn table() -> Vec<(&'static str, u128, u128)> {
         PUSHES_MAX 500,
         REPEAT_AGE_MAX seconds(24 * HOUR),
         INBOX_AGE_MAX seconds(35 * 24 * HOUR),
+        FETCH_URL_BYTES_MAX 4096,
+        FETCH_REDIRECTS_MAX 5,
+        FETCH_HEADERS_MAX 32,
+        FETCH_HEADER_BYTES_MAX 4096,
+        FETCH_HEAD_BYTES_MAX 64 * KIB,
+        FETCH_BODY_BYTES_MAX 2 * MIB,
+        FETCH_BODIES_BYTES_MAX 64 * MIB,
+        FETCH_TOTAL seconds(10),
+        FETCH_CONNECT seconds(5),
+        FETCH_STALL seconds(5),
+        FETCH_PATIENCE seconds(10),
+        FETCHES_AT_ONCE_MAX 512,
+        FETCHES_AT_ONCE_PER_HOST_MAX 4,
+        FETCHES_PER_SECOND_PER_HOST 10,
+        FETCH_HOSTS_KEPT_MAX 256,
+        FETCH_KEEP seconds(30),
+        FETCH_LOOKUPS_AT_ONCE_MAX 32,
+        FETCH_VALUE_CHARS_MAX 1000,
+        FETCH_PATH_BYTES_MAX 512,
     }
 }
 
@@ -250,6 +307,18 @@ fn limits_fit_each_other() {
         (
             AUDIT_PAGE_BYTES_MAX + AUDIT_PAGE_MAX * 1200 < FRAME_BYTES_MAX,
             "a page of the audit log fits a frame, with names of any kind",
+        ),
+        (
+            WATCH_MATCH_BYTES_MAX < FETCH_VALUE_CHARS_MAX,
+            "a value that was cut is not what a watch waits for",
+        ),
+        (
+            SCHEDULE_LATE_MAX > BEAT_STILL_MAX + BEAT_INTERVAL + BEAT_READ_MAX,
+            "no slot is missed while a worker takes over from one that stood still",
+        ),
+        (
+            SCHEDULE_MADE_UP_MAX <= SCHEDULE_FIRES_KEPT as usize,
+            "the log holds all that was made up for",
         ),
         (BATCH_BYTES_MAX >= CIPHERTEXT_BYTES_MAX, "a batch has room for any one message"),
         (SENDS_BURST >= SENDS_PER_SECOND, "a second's sends fit the bucket"),

@@ -3,10 +3,12 @@
 
 #![allow(clippy::unwrap_used, reason = "what helps a test is one")]
 
+mod cron;
 mod decoder;
 mod envelope;
 mod fields;
 mod frames;
 mod golden;
 mod limits;
+mod registry;
 mod words;

@@ -216,3 +216,22 @@ async fn a_day_whose_messages_are_not_audited_stays() {
     assert!(!kept.tables.contains(&name), "{kept:?}");
     assert!(dropped.tables.contains(&name), "{dropped:?}");
 }
+
+#[tokio::test]
+async fn a_cut_that_is_not_worked_off_holds_its_days_though_nothing_came_after_it() {
+    let place = Place::new().await;
+    let mesh = place.mesh("m").await;
+    look_well(&place, mesh.0).await;
+    // As after a long rest without workers: the cut is made, and its last step is missing.
+    let unfinished = "update audit_place set seq_at = seq_end - 1, since = now() - interval '5 d'";
+    place.run(unfinished, &[]).await;
+    let is_held = "select $1::timestamptz < now() - interval '4 d'";
+    let is_held = async || {
+        let until = audit::sent::until(&place.db).await.unwrap();
+        place.row(is_held, &[&until]).await.get::<_, bool>(0)
+    };
+
+    assert!(is_held().await);
+    look(&place.db).await;
+    assert!(!is_held().await);
+}

@@ -18,6 +18,9 @@ pub struct Deployment {
     ready: Value,
 }
 
+/// A worker, which is asked to end with this.
+pub struct Worker(Child);
+
 /// A process as `/proc` has it.
 struct Process {
     parent: u32,
@@ -37,6 +40,11 @@ pub fn skein() -> Result<PathBuf, String> {
 impl Deployment {
     /// Starts one, and returns when it serves.
     pub fn start() -> Result<Self, String> {
+        Self::start_with(&[])
+    }
+
+    /// Starts one whose programs are told this too.
+    pub fn start_with(environment: &[(&str, String)]) -> Result<Self, String> {
         let words = |error: std::io::Error| error.to_string();
         let mut builder = tempfile::Builder::new();
         // PostgreSQL's user passes through, when we are root.
@@ -45,6 +53,7 @@ impl Deployment {
         let mut up = home(&folder.path().join("home"))?;
         up.args(["up", "--json", "--edges", "2", "--port", "0", "--data"]);
         up.arg(folder.path().join("data")).stdout(Stdio::piped());
+        up.envs(environment.iter().map(|(name, value)| (name, value)));
         let mut child = up.spawn().map_err(words)?;
         let mut line = String::new();
         let out = child.stdout.take().expect("it is piped");
@@ -64,6 +73,15 @@ impl Deployment {
     /// Something that `skein up` said.
     pub fn said(&self, name: &str) -> String {
         self.ready[name].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Starts a second worker, beside the one that it has.
+    pub fn second_worker(&self) -> Result<Worker, String> {
+        let program = skein()?.with_file_name("skein-worker");
+        let mut command = Command::new(program);
+        command.env_clear().env("DATABASE_URL", self.said("databaseUrl"));
+        let child = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn();
+        child.map(Worker).map_err(|error| format!("a second worker: {error}"))
     }
 
     /// Runs `skein bench` against it with these arguments, at the first so many edges, and returns
@@ -124,6 +142,16 @@ impl Drop for Deployment {
             let _ = kill_process(pid, Signal::INT);
         }
         let _ = self.child.wait();
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if let Some(pid) = Pid::from_raw(self.0.id().cast_signed()) {
+            // One that has ended already needs no signal.
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        let _ = self.0.wait();
     }
 }
 

@@ -9,10 +9,14 @@
 //! holds every report of every run. When it is there already, only the rows that ran are replaced.
 
 mod deployment;
+mod due;
 mod fill;
+mod idle_worker;
 mod outcome;
 mod recall;
 mod rows;
+mod tenants;
+mod watched;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -6,12 +6,14 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::deployment::{Deployment, home, skein};
-use super::{fill, recall};
+use super::{due, fill, idle_worker, recall, watched};
 
 /// Settled messages that the tables hold in `settled`.
 const SETTLED: i32 = 1_000_000;
 /// Memories that are looked through in `recall`.
 const MEMORIES: usize = 100_000;
+/// Schedules that are due in the same second in `due`.
+const DUE: i32 = 10_000;
 /// Starts of a command that is timed.
 const STARTS: usize = 20;
 
@@ -186,6 +188,24 @@ pub const ROWS: &[Row] = &[
         run: recalled,
     },
     Row {
+        name: "due",
+        what: "10,000 schedules of one second, stored by two workers; one set 200 ms ahead, heard",
+        targets: &[target("storedMs", AtMost(2000.0)), target("p99Ms", AtMost(50.0))],
+        run: scheduled,
+    },
+    Row {
+        name: "watches",
+        what: "10,000 watches at 60 s over 1,000 addresses: how late, and what the worker takes",
+        targets: &[target("p99Ms", AtMost(2000.0)), target("workerCorePercent", AtMost(25.0))],
+        run: watches,
+    },
+    Row {
+        name: "idleWorker",
+        what: "queries of a worker that has nothing to do",
+        targets: &[target("queriesPerSecond", AtMost(2.0))],
+        run: || Ok(Run::of(Value::Null, &[("queriesPerSecond", idle_worker::queries()?)])),
+    },
+    Row {
         name: "cli",
         what: "skein --version, and skein send on loopback: from start to end, medians of 20",
         targets: &[target("versionMs", AtMost(15.0)), target("sendMs", AtMost(150.0))],
@@ -284,6 +304,49 @@ fn recalled() -> Result<Run, String> {
         ("byLikeness", likeness),
     ];
     Ok(Run::of(Value::Null, &figures))
+}
+
+/// Each in a deployment of its own: the second is to have nothing else to do.
+fn scheduled() -> Result<Run, String> {
+    let busy = Deployment::start()?;
+    let second = busy.second_worker()?;
+    let stored_ms = due::stored(&busy.said("databaseUrl"), DUE)?;
+    drop((second, busy));
+    let idle = Deployment::start()?;
+    let late_ms = due::late(&idle.folder().join("home"), &idle.said("databaseUrl"))?;
+    let at = |share| at(&late_ms, share);
+    let figures =
+        [("storedMs", stored_ms), ("p50Ms", at(0.5)), ("p99Ms", at(0.99)), ("maxMs", at(1.0))];
+    Ok(Run::of(Value::Null, &figures))
+}
+
+fn watches() -> Result<Run, String> {
+    let place = watched::Place::start()?;
+    let deployment = Deployment::start_with(&[("SKEIN_FETCH_ALLOW", place.allow())])?;
+    let processes = deployment.processes();
+    let worker = processes.iter().find(|(name, _)| name == "worker");
+    let pid = worker.ok_or("the worker does not run")?.1;
+    let watched = place.measure(&deployment.said("databaseUrl"), pid)?;
+    let at = |share| at(&watched.late_ms, share);
+    let figures = [
+        ("p50Ms", at(0.5)),
+        ("p99Ms", at(0.99)),
+        ("maxMs", at(1.0)),
+        ("missed", watched.n_missed as f64),
+        ("workerCorePercent", watched.cores * 100.0),
+        ("workerRssMb", watched.rss_bytes.0 as f64 / 1e6),
+        ("workerPeakRssMb", watched.rss_bytes.1 as f64 / 1e6),
+    ];
+    if watched.n_missed > 0 {
+        return Err(format!("{} watches were not looked at: {figures:?}", watched.n_missed));
+    }
+    Ok(Run::of(Value::Null, &figures))
+}
+
+/// The one of these, least first, that this share of them is not above.
+fn at(sorted: &[f64], share: f64) -> f64 {
+    let last = sorted.len().saturating_sub(1);
+    sorted.get((last as f64 * share).ceil() as usize).copied().unwrap_or(f64::NAN)
 }
 
 /// Both commands as a person meets them: a process from its start to its end.

@@ -14,7 +14,7 @@ use tokio_tungstenite::{
     tungstenite::{Message, client::IntoClientRequest},
 };
 
-use super::{Shared, now_ms};
+use super::{Shared, files, now_ms};
 use crate::harness::SOON;
 
 /// What it waits before it tries again, by how often it failed; then as long as the last.
@@ -91,7 +91,7 @@ fn hello(shared: &Shared) -> Value {
     let mut hello = json!({
         "type": "hello", "meshId": config.mesh_id, "memberId": config.member_id,
         "pubkey": pubkey, "sessionPubkey": shared.session.public,
-        "sessionId": shared.session_id, "pid": std::process::id(), "cwd": "/work/project",
+        "sessionId": shared.session_id, "pid": std::process::id(), "cwd": config.folder,
         "hostname": "host", "peerType": "ai", "channel": "claude-code",
         "timestamp": u64::try_from(now).unwrap(), "signature": shared.member.sign(&text),
     });
@@ -135,6 +135,10 @@ async fn once(
                     let from = Instant::now() + REPORT_EVERY;
                     reports.get_or_insert_with(|| interval_at(from, REPORT_EVERY));
                     if welcome(shared, &mut socket, frame, is_first).await.is_err() {
+                        return End::Lost;
+                    }
+                } else if let Some(answer) = files::answer(&shared.config.folder, &frame) {
+                    if say(&mut socket, &answer.to_string()).await.is_err() {
                         return End::Lost;
                     }
                 } else {

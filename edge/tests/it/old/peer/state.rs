@@ -16,7 +16,58 @@ const PUSHES_MAX: usize = 500;
 pub enum Family {
     Peers,
     MessageStatus,
+    State,
+    States,
+    Stored,
+    Recalled,
+    File,
+    Dir,
+    FoundContexts,
+    Contexts,
+    TaskMade,
+    Tasks,
+    StreamMade,
+    Streams,
+    SkillDone,
+    Skill,
+    Skills,
+    WebhookDone,
+    Webhooks,
+    Overview,
+    Scheduled,
+    Schedules,
+    Cancelled,
 }
+
+/// What answers each family, in the order of the families.
+const ANSWERS: [(&str, Family); 23] = [
+    ("peers_list", Family::Peers),
+    ("message_status_result", Family::MessageStatus),
+    ("state_result", Family::State),
+    ("state_list", Family::States),
+    ("memory_stored", Family::Stored),
+    ("memory_results", Family::Recalled),
+    ("peer_file_response_forward", Family::File),
+    ("peer_dir_response_forward", Family::Dir),
+    ("context_results", Family::FoundContexts),
+    ("context_list", Family::Contexts),
+    ("task_created", Family::TaskMade),
+    ("task_list", Family::Tasks),
+    ("stream_created", Family::StreamMade),
+    ("stream_list", Family::Streams),
+    ("skill_ack", Family::SkillDone),
+    ("skill_data", Family::Skill),
+    ("skill_list", Family::Skills),
+    ("webhook_ack", Family::WebhookDone),
+    ("webhook_list", Family::Webhooks),
+    ("mesh_info_result", Family::Overview),
+    ("scheduled_ack", Family::Scheduled),
+    ("scheduled_list", Family::Schedules),
+    ("cancel_scheduled_ack", Family::Cancelled),
+];
+
+/// What it takes and does nothing with (3.1).
+const IGNORED: [&str; 4] = ["context_shared", "subscribed", "audit_result", "audit_verify_result"];
 
 type Answer<T> = oneshot::Sender<Result<T, String>>;
 
@@ -28,11 +79,15 @@ pub struct State {
     /// Sends by their `id`.
     pub acks: HashMap<String, Answer<String>>,
     /// Requests by family, oldest first, each with its `_reqId`.
-    pub asked: [VecDeque<(String, Answer<Value>)>; 2],
+    pub asked: [VecDeque<(String, Answer<Value>)>; ANSWERS.len()],
     /// Sends that wait for a connection.
     pub unsent: VecDeque<String>,
     /// Pushes that nobody has looked at.
     pub inbox: VecDeque<Inbound>,
+    /// Lines of state and streams that its host was shown, and nobody has looked at.
+    pub lines: VecDeque<Line>,
+    /// Frames that it takes and does nothing with.
+    pub ignored: Vec<Value>,
     /// Every `hello_ack`.
     pub welcomes: Vec<Value>,
     /// Every `error`.
@@ -69,6 +124,27 @@ impl Counters {
         self.messages_out = of("messagesOut");
         self.tool_calls = of("toolCalls");
         self.errors = of("errors");
+    }
+}
+
+/// A line that its host is shown of something shared (8.3), and the frame that it is made of.
+#[derive(Debug, Clone)]
+pub struct Line {
+    pub text: String,
+    pub raw: Value,
+}
+
+impl Line {
+    fn of_state(raw: Value) -> Self {
+        let name = |field: &str| raw[field].as_str().expect("a text").to_owned();
+        let (key, by) = (name("key"), name("updatedBy"));
+        Self { text: format!("[state] {key} = {} (set by {by})", raw["value"]), raw }
+    }
+
+    fn of_stream(raw: Value) -> Self {
+        let name = |field: &str| raw[field].as_str().expect("a text").to_owned();
+        let (stream, by) = (name("stream"), name("publishedBy"));
+        Self { text: format!("[stream:{stream}] from {by}: {}", raw["data"]), raw }
     }
 }
 
@@ -165,10 +241,14 @@ impl State {
                     let _ = answer.send(Ok(message_id.to_owned()));
                 }
             }
-            "peers_list" => self.answer(Family::Peers, frame),
-            "message_status_result" => self.answer(Family::MessageStatus, frame),
+            "state_change" => self.lines.push_back(Line::of_state(frame)),
+            "stream_data" => self.lines.push_back(Line::of_stream(frame)),
             "error" => self.fail(frame),
-            _ => self.strays.push(frame),
+            kind if IGNORED.contains(&kind) => self.ignored.push(frame),
+            kind => match ANSWERS.iter().find(|(answer, _)| *answer == kind) {
+                Some((_, family)) => self.answer(*family, frame),
+                None => self.strays.push(frame),
+            },
         }
     }
 

@@ -1,0 +1,63 @@
+//! What a check makes of an answer.
+//!
+//! The reference compares the body of any answer. An error page is no news of what is watched, and
+//! it is not the last one: so an answer that says it is an error is a failed check, unless its
+//! status is what is looked at, or it is JSON and a part of that is (`/health` says what is wrong
+//! with 503).
+
+use serde::de::IgnoredAny;
+use skein_wire::watches::Mode;
+
+use crate::exchange::Response;
+use crate::value::{self, Value};
+
+/// The first status that says that there is an error.
+const ERRORS_FROM: u16 = 400;
+
+/// The value of an answer, or why it has none.
+pub fn of(mode: Mode, extract: Option<&str>, response: &Response) -> Result<Value, String> {
+    let is_error = response.status >= ERRORS_FROM;
+    let says_itself = match mode {
+        Mode::Status => true,
+        Mode::Json => {
+            extract.is_some() && serde_json::from_slice::<IgnoredAny>(&response.body).is_ok()
+        }
+        Mode::Hash => false,
+    };
+    if is_error && !says_itself {
+        return Err(format!("HTTP {}", response.status));
+    }
+    Ok(value::of(mode, extract, response))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn response(status: u16, body: &str) -> Response {
+        Response {
+            status,
+            final_url: String::new(),
+            content_type: None,
+            etag: None,
+            last_modified: None,
+            body: body.as_bytes().to_vec(),
+            not_modified: false,
+            took: std::time::Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn an_error_is_a_value_only_where_it_is_looked_at() {
+        let down = response(503, r#"{"db":"down"}"#);
+        let text = |mode, extract| of(mode, extract, &down).map(|value| value.text);
+
+        assert_eq!(text(Mode::Status, None), Ok("503".to_owned()));
+        assert_eq!(text(Mode::Json, Some("db")), Ok("down".to_owned()));
+        assert_eq!(text(Mode::Json, None), Err("HTTP 503".to_owned()));
+        assert_eq!(text(Mode::Hash, None), Err("HTTP 503".to_owned()));
+        let page = response(502, "<h1>Bad gateway</h1>");
+        assert_eq!(of(Mode::Json, Some("db"), &page), Err("HTTP 502".to_owned()));
+        assert!(of(Mode::Hash, None, &response(204, "")).is_ok());
+    }
+}

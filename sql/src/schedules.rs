@@ -1,0 +1,394 @@
+//! Schedules of a mesh: messages that are sent later.
+//!
+//! A row holds the slot that is next, and when that is served (`serve_at`: the slot and its jitter).
+//! Workers find what is due by an index over their buckets; a fire stores the messages, advances the
+//! row and writes the log in one transaction ([`fire`]). What a member reads and changes is its own.
+
+pub(crate) mod fire;
+mod slots;
+
+use std::time::Duration;
+
+use jiff::{Timestamp, tz::TimeZone};
+use skein_crypto::plain;
+use skein_wire::{
+    Priority,
+    cron::{self, Cron},
+    limit,
+    schedules::{Clock, Fire, Missed, Outcome, Overlap, Scheduled, State},
+};
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+pub use fire::{Due, Failure, Fired, fire};
+pub use slots::serve_at;
+
+use crate::{GenericClient, Result, statement::statements};
+
+statements! {
+    CREATE = "
+        insert into schedule (id, mesh, member, session, session_key, target, to_name, nonce, body,
+                              sealed_to, subtype, priority, cron, tz, clock, missed, overlap,
+                              jitter_s, slot, serve_at)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
+                $19, $20)";
+
+    NOW = "
+        select now() as now";
+
+    MEMBER = "
+        select mailbox
+          from member
+         where mesh = $1 and pubkey = $2 and revoked_at is null";
+
+    COUNT = "
+        select (select count(*) from schedule where mesh = $1 and state <> 'done') as of_mesh,
+               (select count(*) from schedule
+                 where mesh = $1 and member = $2 and state in ('active', 'paused')) as of_member";
+
+    LIST = "
+        select s.id, s.target, s.to_name, s.nonce, s.body, s.sealed_to, s.subtype, s.priority,
+               s.cron, s.tz, s.clock, s.missed, s.overlap, s.jitter_s, s.state, s.slot, s.serve_at,
+               s.run_at, s.fired_count, s.created_at, m.display_name,
+               f.slot as fire_slot, f.at as fire_at, f.late_ms, f.outcome, f.message_id, f.detail
+          from schedule s
+          join member m on m.mailbox = s.member
+          left join schedule_fire f on f.schedule = s.id and f.n = s.n_logged
+         where s.mesh = $1 and s.member = $2 and s.state in ('active', 'paused')
+         order by s.serve_at, s.created_at, s.id";
+
+    READ = "
+        select s.id, s.target, s.to_name, s.nonce, s.body, s.sealed_to, s.subtype, s.priority,
+               s.cron, s.tz, s.clock, s.missed, s.overlap, s.jitter_s, s.state, s.slot, s.serve_at,
+               s.run_at, s.fired_count, s.created_at, m.display_name,
+               f.slot as fire_slot, f.at as fire_at, f.late_ms, f.outcome, f.message_id, f.detail
+          from schedule s
+          join member m on m.mailbox = s.member
+          left join schedule_fire f on f.schedule = s.id and f.n = s.n_logged
+         where s.mesh = $1 and s.member = $2 and s.id = $3";
+
+    FIRES = "
+        select f.slot as fire_slot, f.at as fire_at, f.late_ms, f.outcome, f.message_id, f.detail
+          from schedule s
+          join schedule_fire f on f.schedule = s.id
+         where s.mesh = $1 and s.member = $2 and s.id = $3
+         order by f.n desc
+         limit $4";
+
+    CANCEL = "
+        delete from schedule
+         where mesh = $1 and member = $2 and id = $3 and state in ('active', 'paused')
+        returning target";
+
+    PAUSE = "
+        update schedule
+           set state = 'paused'
+         where mesh = $1 and member = $2 and id = $3 and state = 'active'";
+
+    LOCK = "
+        select cron, tz, clock, jitter_s, slot
+          from schedule
+         where mesh = $1 and member = $2 and id = $3 and state = 'paused'
+           for update";
+
+    RESUME = "
+        update schedule
+           set state = 'active', slot = $4, serve_at = $5
+         where mesh = $1 and member = $2 and id = $3 and state = 'paused'";
+
+    // To the millisecond, as it is said and as its message's id is made.
+    RUN = "
+        update schedule
+           set run_at = date_trunc('milliseconds', clock_timestamp())
+         where mesh = $1 and member = $2 and id = $3 and state in ('active', 'paused')
+           and run_at is null";
+
+    NEXT = "
+        select extract(epoch from min(d.due_at) - clock_timestamp())::float8 as due_in
+          from unnest($1::integer[]) as b(bucket)
+          cross join lateral (
+               select due_at
+                 from schedule
+                where bucket = b.bucket and due_at is not null
+                order by due_at
+                limit 1) d";
+
+    FORGET = "
+        delete from schedule
+         where id in (select id
+                        from schedule
+                       where done_at < now() - make_interval(secs => $2) and bucket = any($1)
+                       order by done_at
+                       limit $3
+                         for update skip locked)";
+}
+
+/// Done schedules deleted by one statement.
+const FORGOTTEN_MAX: i64 = 1000;
+
+/// A schedule to be made. What it says was checked.
+#[derive(Debug, Clone)]
+pub struct New<'a> {
+    /// Its id.
+    pub id: Uuid,
+    /// The mailbox of the member that makes it.
+    pub member: i64,
+    /// The mailbox of the session that makes it, or of the member where there is none.
+    pub session: i64,
+    /// That session's key.
+    pub session_key: &'a str,
+    /// Whom it is for.
+    pub target: &'a str,
+    /// What the user wrote in place of the key.
+    pub to_name: Option<&'a str>,
+    /// As pushed.
+    pub nonce: &'a str,
+    /// As pushed.
+    pub body: &'a str,
+    /// The member key that the body is sealed to.
+    pub sealed_to: Option<&'a str>,
+    /// `reminder`, or nothing.
+    pub subtype: Option<&'a str>,
+    /// How urgent.
+    pub priority: Priority,
+    /// When, again and again.
+    pub cron: Option<&'a str>,
+    /// The time zone of `cron`.
+    pub tz: Option<&'a str>,
+    /// Which clock.
+    pub clock: Clock,
+    /// What happens to missed slots.
+    pub missed: Missed,
+    /// What happens while the last message is not delivered.
+    pub overlap: Overlap,
+    /// The largest jitter, in seconds.
+    pub jitter_s: u32,
+    /// The first slot.
+    pub slot: Timestamp,
+}
+
+/// What became of a schedule to be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Created {
+    /// It is there.
+    Made,
+    /// The mesh has as many as it may.
+    MeshFull,
+    /// The member has as many as it may.
+    MemberFull,
+}
+
+/// Has rows found by index on this connection, whatever the tables look like: they are empty one
+/// moment and full the next.
+pub async fn by_index(db: &impl GenericClient) -> Result<()> {
+    Ok(db
+        .batch_execute("set plan_cache_mode = force_generic_plan; set enable_seqscan = off")
+        .await?)
+}
+
+/// What the database's clock shows.
+pub async fn now(db: &impl GenericClient) -> Result<Timestamp> {
+    let now = db.prepare_cached(NOW).await?;
+    Ok(db.query_one(&now, &[]).await?.get("now"))
+}
+
+/// The mailbox of the member whose key this is.
+pub async fn member_of(db: &impl GenericClient, mesh: i64, key: &str) -> Result<Option<i64>> {
+    let member = db.prepare_cached(MEMBER).await?;
+    Ok(db.query_opt(&member, &[&mesh, &key]).await?.map(|row| row.get("mailbox")))
+}
+
+/// Makes a schedule, unless there are too many. Several made at one moment may overshoot.
+pub async fn create(db: &impl GenericClient, mesh: i64, new: &New<'_>) -> Result<Created> {
+    let count = db.prepare_cached(COUNT).await?;
+    let counts = db.query_one(&count, &[&mesh, &new.member]).await?;
+    if counts.get::<_, i64>("of_mesh") >= limit::SCHEDULES_PER_MESH_MAX {
+        return Ok(Created::MeshFull);
+    }
+    if counts.get::<_, i64>("of_member") >= limit::SCHEDULES_PER_MEMBER_MAX {
+        return Ok(Created::MemberFull);
+    }
+    let create = db.prepare_cached(CREATE).await?;
+    let jitter_s = i32::try_from(new.jitter_s).unwrap_or(i32::MAX);
+    let serve_at = serve_at(new.id, new.slot, new.jitter_s);
+    db.execute(
+        &create,
+        &[
+            &new.id,
+            &mesh,
+            &new.member,
+            &new.session,
+            &new.session_key,
+            &new.target,
+            &new.to_name,
+            &new.nonce,
+            &new.body,
+            &new.sealed_to,
+            &new.subtype,
+            &number(new.priority),
+            &new.cron,
+            &new.tz,
+            &new.clock.as_str(),
+            &new.missed.as_str(),
+            &new.overlap.as_str(),
+            &jitter_s,
+            &new.slot,
+            &serve_at,
+        ],
+    )
+    .await?;
+    Ok(Created::Made)
+}
+
+/// The schedules of a member that are not done, the next first.
+pub async fn list(db: &impl GenericClient, mesh: i64, member: i64) -> Result<Vec<Scheduled>> {
+    let list = db.prepare_cached(LIST).await?;
+    Ok(db.query(&list, &[&mesh, &member]).await?.iter().map(scheduled).collect())
+}
+
+/// A schedule of a member, also one that is done.
+pub async fn read(
+    db: &impl GenericClient,
+    mesh: i64,
+    member: i64,
+    id: Uuid,
+) -> Result<Option<Scheduled>> {
+    let read = db.prepare_cached(READ).await?;
+    Ok(db.query_opt(&read, &[&mesh, &member, &id]).await?.as_ref().map(scheduled))
+}
+
+/// What came of the last slots of a schedule, newest first.
+pub async fn fires(db: &impl GenericClient, mesh: i64, member: i64, id: Uuid) -> Result<Vec<Fire>> {
+    let fires = db.prepare_cached(FIRES).await?;
+    let rows = db.query(&fires, &[&mesh, &member, &id, &limit::SCHEDULE_FIRES_KEPT]).await?;
+    Ok(rows.iter().filter_map(fired).collect())
+}
+
+/// Ends a schedule that is not done; returns its target, or `None` when there is none.
+pub async fn cancel(
+    db: &impl GenericClient,
+    mesh: i64,
+    member: i64,
+    id: Uuid,
+) -> Result<Option<String>> {
+    let cancel = db.prepare_cached(CANCEL).await?;
+    let row = db.query_opt(&cancel, &[&mesh, &member, &id]).await?;
+    Ok(row.map(|row| row.get("target")))
+}
+
+/// Stops a schedule that is active; false when there is none.
+pub async fn pause(db: &impl GenericClient, mesh: i64, member: i64, id: Uuid) -> Result<bool> {
+    let pause = db.prepare_cached(PAUSE).await?;
+    Ok(db.execute(&pause, &[&mesh, &member, &id]).await? == 1)
+}
+
+/// Lets a schedule that is paused go on; false when there is none. Slots that passed meanwhile are
+/// not made up for; a one-shot keeps its own. `now` is by the schedule's clock. The caller has a
+/// transaction open.
+pub async fn resume(
+    db: &impl GenericClient,
+    mesh: i64,
+    member: i64,
+    id: Uuid,
+    now: Timestamp,
+) -> Result<bool> {
+    let lock = db.prepare_cached(LOCK).await?;
+    let Some(row) = db.query_opt(&lock, &[&mesh, &member, &id]).await? else { return Ok(false) };
+    let mut slot: Timestamp = row.get("slot");
+    if let Some(text) = row.get::<_, Option<&str>>("cron")
+        && let Ok(cron) = Cron::parse(text)
+        && slot <= now
+    {
+        slot = cron.next(now, &zone(row.get("tz"))).unwrap_or(slot);
+    }
+    let jitter_s = u32::try_from(row.get::<_, i32>("jitter_s")).unwrap_or_default();
+    let resume = db.prepare_cached(RESUME).await?;
+    let values = (slot, serve_at(id, slot, jitter_s));
+    Ok(db.execute(&resume, &[&mesh, &member, &id, &values.0, &values.1]).await? == 1)
+}
+
+/// Has a schedule fire beside its slots; false when there is none, or it waits to do so already.
+pub async fn run(db: &impl GenericClient, mesh: i64, member: i64, id: Uuid) -> Result<bool> {
+    let run = db.prepare_cached(RUN).await?;
+    Ok(db.execute(&run, &[&mesh, &member, &id]).await? == 1)
+}
+
+/// How long nothing is due in these buckets; `None`: nothing waits.
+pub async fn next(db: &impl GenericClient, buckets: &[i32]) -> Result<Option<Duration>> {
+    let next = db.prepare_cached(NEXT).await?;
+    let due_in: Option<f64> = db.query_one(&next, &[&buckets]).await?.get("due_in");
+    Ok(due_in.map(|s| Duration::try_from_secs_f64(s.max(0.0)).unwrap_or(Duration::MAX)))
+}
+
+/// Deletes schedules of these buckets that have been done for so long; returns how many.
+pub async fn forget(db: &impl GenericClient, buckets: &[i32], age: Duration) -> Result<u64> {
+    let forget = db.prepare_cached(FORGET).await?;
+    Ok(db.execute(&forget, &[&buckets, &age.as_secs_f64(), &FORGOTTEN_MAX]).await?)
+}
+
+/// The zone of a row: UTC where it has none, or one that is not known here any more.
+fn zone(name: Option<&str>) -> TimeZone {
+    name.and_then(cron::zone).unwrap_or(TimeZone::UTC)
+}
+
+fn number(priority: Priority) -> i16 {
+    match priority {
+        Priority::Now => 0,
+        Priority::Next => 1,
+        Priority::Low => 2,
+    }
+}
+
+fn scheduled(row: &Row) -> Scheduled {
+    let state = State::parse(row.get("state")).unwrap_or(State::Done);
+    let sealed_to: Option<String> = row.get("sealed_to");
+    let is_sealed = sealed_to.is_some();
+    let body: String = row.get("body");
+    let serve_at: Timestamp = row.get("serve_at");
+    let run_at: Option<Timestamp> = row.get("run_at");
+    let next_fire = match state {
+        State::Active => Some(run_at.map_or(serve_at, |run_at| run_at.min(serve_at))),
+        State::Paused => run_at,
+        State::Done => None,
+    };
+    Scheduled {
+        id: row.get::<_, Uuid>("id").to_string(),
+        to: row.get("target"),
+        message: if is_sealed { String::new() } else { plain::decode(&body).unwrap_or_default() },
+        deliver_at: serve_at.as_millisecond(),
+        created_at: row.get::<_, Timestamp>("created_at").as_millisecond(),
+        cron: row.get("cron"),
+        fired_count: Some(row.get("fired_count")),
+        to_name: row.get("to_name"),
+        sealed: is_sealed.then_some(true),
+        nonce: is_sealed.then(|| row.get("nonce")),
+        ciphertext: is_sealed.then_some(body),
+        sealed_to,
+        state: Some(state),
+        priority: Some(match row.get("priority") {
+            0i16 => Priority::Now,
+            1 => Priority::Next,
+            _ => Priority::Low,
+        }),
+        subtype: row.get("subtype"),
+        tz: row.get("tz"),
+        clock: Clock::parse(row.get("clock")),
+        missed: Missed::parse(row.get("missed")),
+        overlap: Overlap::parse(row.get("overlap")),
+        jitter_seconds: u32::try_from(row.get::<_, i32>("jitter_s")).ok(),
+        next_fire: next_fire.map(Timestamp::as_millisecond),
+        last_fire: fired(row),
+        created_by: row.get("display_name"),
+    }
+}
+
+fn fired(row: &Row) -> Option<Fire> {
+    Some(Fire {
+        slot: row.get::<_, Option<Timestamp>>("fire_slot")?.as_millisecond(),
+        at: row.get::<_, Timestamp>("fire_at").as_millisecond(),
+        lateness_ms: row.get("late_ms"),
+        outcome: Outcome::parse(row.get("outcome"))?,
+        message_id: row.get::<_, Option<Uuid>>("message_id").map(|id| id.simple().to_string()),
+        detail: row.get("detail"),
+    })
+}
