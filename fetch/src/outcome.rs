@@ -5,14 +5,34 @@
 //! status is what is looked at, or it is JSON and a part of that is (`/health` says what is wrong
 //! with 503).
 
+use std::panic::resume_unwind;
+
 use serde::de::IgnoredAny;
-use skein_wire::watches::Mode;
+use skein_wire::{limit, watches::Mode};
+use tokio::{sync::Semaphore, task::spawn_blocking};
 
 use crate::exchange::Response;
 use crate::value::{self, Value};
 
 /// The first status that says that there is an error.
 const ERRORS_FROM: u16 = 400;
+
+/// Documents that are read at once: each may take as much memory as a hundred of its size.
+static TURNS: Semaphore = Semaphore::const_new(limit::FETCH_DOCUMENTS_AT_ONCE_MAX);
+
+/// As [`of`], beside the threads that everything else runs on: a large document takes long.
+pub async fn read(
+    mode: Mode,
+    extract: Option<String>,
+    response: Response,
+) -> (Result<Value, String>, Response) {
+    let _turn = TURNS.acquire().await.expect("it is never closed");
+    let reading = spawn_blocking(move || {
+        let value = of(mode, extract.as_deref(), &response);
+        (value, response)
+    });
+    reading.await.unwrap_or_else(|error| resume_unwind(error.into_panic()))
+}
 
 /// The value of an answer, or why it has none.
 pub fn of(mode: Mode, extract: Option<&str>, response: &Response) -> Result<Value, String> {

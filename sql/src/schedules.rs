@@ -42,7 +42,10 @@ statements! {
          where mesh = $1 and pubkey = $2 and revoked_at is null";
 
     COUNT = "
-        select (select count(*) from schedule where mesh = $1 and state <> 'done') as of_mesh,
+        select (select count(*)
+                  from schedule s
+                  join member m on m.mailbox = s.member and m.revoked_at is null
+                 where s.mesh = $1 and s.state <> 'done') as of_mesh,
                (select count(*) from schedule
                  where mesh = $1 and member = $2 and state in ('active', 'paused')) as of_member";
 
@@ -51,10 +54,13 @@ statements! {
                s.cron, s.tz, s.clock, s.missed, s.overlap, s.jitter_s, s.state, s.slot, s.serve_at,
                s.run_at, s.fired_count, s.created_at, m.display_name,
                f.slot as fire_slot, f.at as fire_at, f.late_ms, f.outcome, f.message_id, f.detail
-          from schedule s
+          from (select *, sum(octet_length(body) + 500)
+                              over (order by serve_at, created_at, id) as n_bytes
+                  from schedule
+                 where mesh = $1 and member = $2 and state in ('active', 'paused')) s
           join member m on m.mailbox = s.member
           left join schedule_fire f on f.schedule = s.id and f.n = s.n_logged
-         where s.mesh = $1 and s.member = $2 and s.state in ('active', 'paused')
+         where s.n_bytes <= $3
          order by s.serve_at, s.created_at, s.id";
 
     READ = "
@@ -86,7 +92,7 @@ statements! {
          where mesh = $1 and member = $2 and id = $3 and state = 'active'";
 
     LOCK = "
-        select cron, tz, clock, jitter_s, slot
+        select cron, tz, clock, jitter_s, slot, serve_at
           from schedule
          where mesh = $1 and member = $2 and id = $3 and state = 'paused'
            for update";
@@ -125,6 +131,8 @@ statements! {
 
 /// Done schedules deleted by one statement.
 const FORGOTTEN_MAX: i64 = 1000;
+/// Such statements of one call.
+const FORGETS_MAX: usize = 20;
 
 /// A schedule to be made. What it says was checked.
 #[derive(Debug, Clone)]
@@ -240,10 +248,11 @@ pub async fn create(db: &impl GenericClient, mesh: i64, new: &New<'_>) -> Result
     Ok(Created::Made)
 }
 
-/// The schedules of a member that are not done, the next first.
+/// The schedules of a member that are not done, the next first, as many as one answer holds.
 pub async fn list(db: &impl GenericClient, mesh: i64, member: i64) -> Result<Vec<Scheduled>> {
     let list = db.prepare_cached(LIST).await?;
-    Ok(db.query(&list, &[&mesh, &member]).await?.iter().map(scheduled).collect())
+    let n_bytes = i64::try_from(limit::LIST_BYTES_MAX).unwrap_or(i64::MAX);
+    Ok(db.query(&list, &[&mesh, &member, &n_bytes]).await?.iter().map(scheduled).collect())
 }
 
 /// A schedule of a member, also one that is done.
@@ -297,7 +306,7 @@ pub async fn resume(
     let mut slot: Timestamp = row.get("slot");
     if let Some(text) = row.get::<_, Option<&str>>("cron")
         && let Ok(cron) = Cron::parse(text)
-        && slot <= now
+        && row.get::<_, Timestamp>("serve_at") <= now
     {
         slot = cron.next(now, &zone(row.get("tz"))).unwrap_or(slot);
     }
@@ -323,7 +332,15 @@ pub async fn next(db: &impl GenericClient, buckets: &[i32]) -> Result<Option<Dur
 /// Deletes schedules of these buckets that have been done for so long; returns how many.
 pub async fn forget(db: &impl GenericClient, buckets: &[i32], age: Duration) -> Result<u64> {
     let forget = db.prepare_cached(FORGET).await?;
-    Ok(db.execute(&forget, &[&buckets, &age.as_secs_f64(), &FORGOTTEN_MAX]).await?)
+    let mut n_forgotten = 0;
+    for _ in 0..FORGETS_MAX {
+        let n = db.execute(&forget, &[&buckets, &age.as_secs_f64(), &FORGOTTEN_MAX]).await?;
+        n_forgotten += n;
+        if n < FORGOTTEN_MAX.unsigned_abs() {
+            break;
+        }
+    }
+    Ok(n_forgotten)
 }
 
 /// The zone of a row: UTC where it has none, or one that is not known here any more.

@@ -42,6 +42,13 @@ statements! {
         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
         on conflict do nothing";
 
+    // Held until the watch is there, so that whoever revokes the member finds it.
+    IS_MEMBER = "
+        select
+          from member
+         where mailbox = $1 and revoked_at is null
+           for share";
+
     LIST = "
         select w.id, w.url, w.mode, w.extract, w.interval_s, w.notify_on, w.header_names, w.label,
                w.group_path, w.created_at, w.next_at, w.checked_at, w.value, w.hash, w.http_status,
@@ -99,6 +106,8 @@ pub enum Created {
     MeshFull,
     /// The member has as many as it may.
     MemberFull,
+    /// It is no member any more.
+    NoMember,
 }
 
 /// A watch that is to be ended.
@@ -116,6 +125,10 @@ pub struct Found {
 pub async fn create(db: &impl GenericClient, mesh: i64, new: New<'_>) -> Result<Created> {
     let lock = db.prepare_cached(LOCK).await?;
     db.execute(&lock, &[&mesh]).await?;
+    let is_member = db.prepare_cached(IS_MEMBER).await?;
+    if db.query_opt(&is_member, &[&new.member]).await?.is_none() {
+        return Ok(Created::NoMember);
+    }
     let count = db.prepare_cached(COUNT).await?;
     let count = db.query_one(&count, &[&mesh, &new.member]).await?;
     if count.get::<_, i64>("of_member") >= limit::WATCHES_PER_MEMBER_MAX {

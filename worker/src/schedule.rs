@@ -9,7 +9,7 @@
 //! Between fires the duty sleeps until exactly the next is due; what is made to be due sooner wakes
 //! it.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use skein_sql::{
     GenericClient, fail, note,
@@ -93,8 +93,13 @@ impl Schedule {
 /// Tells, after the commit, where messages are for, and creators what could not be sent.
 pub(crate) fn tell(life: &Life, fired: Fired) {
     life.telling.messages(fired.committed);
+    // One word for each member: lists say what became of the others, and what fails a thousand times
+    // a minute must not hold up what others are told.
+    let mut told = HashSet::new();
     for failure in &fired.failed {
-        if let Some(note) = word(failure) {
+        if told.insert((failure.mesh, failure.member))
+            && let Some(note) = word(failure)
+        {
             life.telling.notes(failure.mesh, note);
         }
     }

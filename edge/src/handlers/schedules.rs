@@ -25,6 +25,7 @@ use skein_wire::{
         ScheduledDetail, ScheduledList, State,
     },
 };
+use tracing::warn;
 use uuid::Uuid;
 
 use super::{Context, Error, Result, fitting, messaging, within};
@@ -54,7 +55,7 @@ pub async fn handle(ctx: &Context<'_>, request: Request) -> Result<Option<String
             let id = live(ctx, &call.scheduled_id).await?;
             let db = ctx.db().await?;
             schedules::run(&db, ctx.session.mesh, ctx.session.member, id).await?;
-            duties::wake(&db, Kind::Schedule).await?;
+            wake_now(&db).await;
             drop(db);
             Ok(ctx.reply::<RunScheduled>(&detail(ctx, &call.scheduled_id).await?))
         }
@@ -106,7 +107,7 @@ async fn schedule(ctx: &Context<'_>, call: Schedule) -> Result<ScheduledAck> {
     audit::add(&transaction, session.mesh, actor, event).await?;
     transaction.commit().await.map_err(skein_sql::Error::from)?;
     if clock == Clock::Real {
-        wake(&db, slot, now).await?;
+        wake(&db, slot, now).await;
     }
 
     let next = cron.as_ref().map_or_else(
@@ -243,14 +244,21 @@ fn made(created: Created) -> Result<()> {
 }
 
 /// Wakes the workers for what is due before they look by themselves.
-async fn wake(db: &skein_sql::Db, slot: Timestamp, now: Timestamp) -> Result<()> {
+async fn wake(db: &skein_sql::Db, slot: Timestamp, now: Timestamp) {
     let in_s = slot.duration_since(now).as_secs_f64();
     let is_soon =
         Duration::try_from_secs_f64(in_s).is_ok_and(|later| later <= 2 * duties::SLEEP_MAX);
     if is_soon || in_s <= 0.0 {
-        duties::wake(db, Kind::Schedule).await?;
+        wake_now(db).await;
     }
-    Ok(())
+}
+
+/// Wakes the workers. What was committed holds, and they look within a minute by themselves: a
+/// failure here is no failure of the call, which would be repeated.
+async fn wake_now(db: &skein_sql::Db) {
+    if let Err(error) = duties::wake(db, Kind::Schedule).await {
+        warn!(?error, "workers were not woken for a schedule");
+    }
 }
 
 async fn list(ctx: &Context<'_>) -> Result<ScheduledList> {
@@ -307,5 +315,6 @@ async fn resume(ctx: &Context<'_>, id: Uuid) -> Result<()> {
     let transaction = db.transaction().await.map_err(skein_sql::Error::from)?;
     schedules::resume(&transaction, session.mesh, session.member, id, now).await?;
     transaction.commit().await.map_err(skein_sql::Error::from)?;
-    Ok(duties::wake(&db, Kind::Schedule).await?)
+    wake_now(&db).await;
+    Ok(())
 }

@@ -65,6 +65,7 @@ async fn watch(ctx: &Context<'_>, call: &Watch) -> Result<WatchAck> {
         Created::Made(id) => id,
         Created::MeshFull => return Err(full("a mesh", limit::WATCHES_MAX)),
         Created::MemberFull => return Err(full("a member", limit::WATCHES_PER_MEMBER_MAX)),
+        Created::NoMember => return Err(Code::Unauthorized.into()),
     };
     let spec = group.map(|path| format!("@{path}"));
     let url = audited(&call.url);
@@ -271,7 +272,8 @@ async fn tested(
             tested.content_type.clone_from(&response.content_type);
             tested.bytes = response.n_bytes() as u64;
             tested.ms = u64::try_from(response.took.as_millis()).unwrap_or(u64::MAX);
-            match outcome::of(mode, extract, &response) {
+            let (value, _) = outcome::read(mode, extract.map(str::to_owned), response).await;
+            match value {
                 Ok(value) => (tested.value, tested.hash) = (value.text, value.hash),
                 Err(why) => tested.error = Some(why),
             }

@@ -2,7 +2,7 @@
 //!
 //! A path of a peer is run over a document of a stranger, so it must not cost more than a walk over
 //! the document: one descent (`..`), few alternatives (`,`) and few filters (`?`), none of which
-//! looks at the whole document again.
+//! looks at the whole document again, or compares two parts of it.
 
 use serde_json::Value as Json;
 use serde_json_path::JsonPath;
@@ -12,6 +12,10 @@ use skein_wire::limit::FETCH_PATH_BYTES_MAX;
 const ALTERNATIVES_MAX: usize = 3;
 /// How many filters: each within another walks over everything once more.
 const FILTERS_MAX: usize = 2;
+/// How often a filter may say `&&` or `||`: each has one more thing compared, for every value.
+const TERMS_MAX: usize = 3;
+/// How many `*` a filter may have: each looks one level deeper, from every value.
+const WILDCARDS_MAX: usize = 2;
 
 /// A path that leads nowhere in any document, or too far.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -79,8 +83,32 @@ fn too_costly(rest: &str) -> Option<&'static str> {
         () if bare[filter..].contains("..") => Some("`..` cannot follow a filter"),
         () if bare.matches(',').count() > ALTERNATIVES_MAX => Some("it has too many alternatives"),
         () if bare.matches('?').count() > FILTERS_MAX => Some("it has too many filters"),
+        () if bare[filter..].matches("&&").count() + bare[filter..].matches("||").count()
+            > TERMS_MAX =>
+        {
+            Some("its filter compares too much")
+        }
+        () if bare[filter..].matches('*').count() > WILDCARDS_MAX => {
+            Some("its filter looks too deep")
+        }
+        () if compares_with_found(&bare[filter..]) => {
+            Some("a filter compares `@…` with a value, which stands on the right")
+        }
         () => None,
     }
+}
+
+/// Whether `@…` stands on the right of a comparison: two parts of a document are compared whole, at
+/// every level of it.
+fn compares_with_found(filter: &str) -> bool {
+    let is_sign = |c: char| matches!(c, '=' | '<' | '>');
+    filter.match_indices(is_sign).any(|(at, _)| {
+        filter[at..]
+            .trim_start_matches(is_sign)
+            .trim_start()
+            .trim_start_matches('(')
+            .starts_with('@')
+    })
 }
 
 /// The query with its quoted strings left out.

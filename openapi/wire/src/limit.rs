@@ -378,5 +378,7 @@ pub const FETCH_KEEP: Duration = Duration::from_secs(30);
 pub const FETCH_LOOKUPS_AT_ONCE_MAX: usize = 32;
 /// What is shown of a fetched value; the hash is of all of it.
 pub const FETCH_VALUE_CHARS_MAX: usize = 1000;
+/// Fetched documents that one process looks into at once; more wait.
+pub const FETCH_DOCUMENTS_AT_ONCE_MAX: usize = 2;
 /// A path into fetched JSON.
 pub const FETCH_PATH_BYTES_MAX: usize = 512;

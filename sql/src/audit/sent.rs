@@ -57,13 +57,16 @@ statements! {
           from audit_place";
 
     FOUND = "
-        select f.mesh, s.member, s.display_name, f.target, f.priority, f.n, f.at
+        select f.mesh, coalesce(s.member, w.mailbox) as member,
+               coalesce(s.display_name, w.display_name) as display_name, f.target, f.priority,
+               f.n, f.at
           from (select mesh, sender, target, priority, count(*) as n, min(at) as at
                   from message
                  where seq > $1 and seq <= $2 and at >= $5
                    and xid >= $3::text::xid8 and xid < $4::text::xid8
                  group by mesh, sender, target, priority, date_trunc('minute', at)) f
           left join session s on s.mailbox = f.sender and s.mesh = f.mesh
+          left join member w on w.mailbox = f.sender and w.mesh = f.mesh
          order by f.at";
 
     STEP = "

@@ -65,7 +65,9 @@ impl Calendar<'_> {
             if slot.serve_at > now {
                 break;
             }
-            match now.duration_since(slot.serve_at) > late_max {
+            // Late is counted from the end of its jitter: where that is longer than the time to the
+            // next slot, this is served with those behind it.
+            match now.duration_since(at) > late_max + jitter {
                 true => missed.push(slot),
                 false => fires.push(slot),
             }
@@ -166,6 +168,26 @@ mod tests {
             assert_eq!(times(&plan), slots);
             assert_eq!((plan.skipped, plan.next), (None, Some(at(next))));
         }
+    }
+
+    #[test]
+    fn where_jitter_is_longer_than_the_time_between_slots_none_is_lost() {
+        let cron = Cron::parse("* * * * *").unwrap();
+        let (zone, missed, jitter_s) = (&TimeZone::UTC, Missed::Skip, 3600);
+        let (mut slot, mut fired) = (at("2026-04-08T09:00:00Z"), Vec::new());
+
+        for _ in 0..200 {
+            let calendar = Calendar { id: ID, cron: Some(&cron), zone, jitter_s, missed, slot };
+            let plan = calendar.plan(serve_at(ID, slot, jitter_s));
+            assert_eq!(plan.skipped, None);
+            fired.extend(times(&plan));
+            slot = plan.next.unwrap();
+        }
+
+        let first = at("2026-04-08T09:00:00Z");
+        let minutes = (0..fired.len())
+            .map(|n| (first + SignedDuration::from_mins(i64::try_from(n).unwrap())).to_string());
+        assert!(fired.len() >= 200 && fired.iter().cloned().eq(minutes));
     }
 
     fn plan(cron: Option<&str>, missed: Missed, slot: &str, now: &str) -> Plan {

@@ -58,6 +58,8 @@ statements! {
 /// A message to be stored.
 struct New<'a> {
     mesh: i64,
+    /// One for all copies of an event, so that who is given two has one.
+    message_id: Uuid,
     /// None of a multicast.
     recipient: Option<(i64, i32)>,
     target: String,
@@ -95,14 +97,22 @@ pub(super) async fn store(
         }
         // A revoked member's watches are ended with it; one that just was is told nothing.
         let Some(key) = keys.get(&due.member) else { continue };
+        let message_id = Uuid::new_v4();
         news.extend(to.into_iter().map(|to| New {
             mesh: due.mesh,
+            message_id,
             recipient: Some(to),
             target: key.clone(),
             body,
         }));
         let group = due.group.as_ref().map(|path| format!("@{path}"));
-        news.extend(group.map(|target| New { mesh: due.mesh, recipient: None, target, body }));
+        news.extend(group.map(|target| New {
+            mesh: due.mesh,
+            message_id,
+            recipient: None,
+            target,
+            body,
+        }));
     }
     let full = full(db, &news).await?;
     news.retain(|new| new.recipient.is_none_or(|(mailbox, _)| !full.contains(&mailbox)));
@@ -160,7 +170,7 @@ async fn insert(db: &impl GenericClient, news: &[New<'_>]) -> Result<Vec<Committ
     let recipients: Vec<Option<i64>> =
         news.iter().map(|new| new.recipient.map(|to| to.0)).collect();
     let nodes: Vec<i32> = news.iter().map(|new| new.recipient.map_or(0, |to| to.1)).collect();
-    let ids: Vec<Uuid> = news.iter().map(|_| Uuid::new_v4()).collect();
+    let ids: Vec<Uuid> = news.iter().map(|new| new.message_id).collect();
     let targets: Vec<&str> = news.iter().map(|new| new.target.as_str()).collect();
     let bodies: Vec<&str> = news.iter().map(|new| new.body).collect();
     let rows = db.query(&store, &[&meshes, &recipients, &nodes, &ids, &targets, &bodies]).await?;

@@ -288,7 +288,7 @@ mod tests {
         assert_eq!((counts.ticks, counts.slots, counts.heard), (3, 2, 2));
         assert_eq!(judge(&expected(), &heard).findings, [""; 0]);
         assert!(is_complete(&expected(), &heard));
-        assert!(!is_complete(&expected(), &heard[..4]) && !is_complete(&expected(), &heard[2..]));
+        assert!(!is_complete(&expected(), &heard[..4]) && !is_complete(&expected(), &heard[3..]));
     }
 
     #[test]

@@ -45,7 +45,10 @@ impl Fetching {
         };
         let began = Instant::now();
         let (outcome, took) = match self.fetcher.get(&request).await {
-            Ok(response) => (seen(&due, &response), response.took),
+            Ok(response) => {
+                let took = response.took;
+                (seen(&due, response).await, took)
+            }
             Err(error) => (Err(failed(&error)), began.elapsed()),
         };
         (Check { due, outcome }, took)
@@ -70,7 +73,7 @@ impl fmt::Debug for Fetching {
     }
 }
 
-fn seen(due: &Due, response: &Response) -> Result<Seen, Failed> {
+async fn seen(due: &Due, response: Response) -> Result<Seen, Failed> {
     let (etag, last_modified) = (response.etag.clone(), response.last_modified.clone());
     if response.not_modified {
         return Ok(Seen {
@@ -80,7 +83,7 @@ fn seen(due: &Due, response: &Response) -> Result<Seen, Failed> {
             last_modified: last_modified.or_else(|| due.last_modified.clone()),
         });
     }
-    let value = outcome::of(due.mode, due.extract.as_deref(), response);
+    let (value, response) = outcome::read(due.mode, due.extract.clone(), response).await;
     let value = value.map_err(|why| Failed {
         why: kept(&why),
         status: Some(response.status),

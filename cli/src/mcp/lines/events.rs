@@ -160,7 +160,7 @@ impl Data<'_> {
     /// What a watch is called, or looks at.
     fn watched(self) -> String {
         let label = Some(self.word("label")).filter(|label| !label.is_empty());
-        label.unwrap_or_else(|| self.word("url"))
+        fence::few(&label.unwrap_or_else(|| self.word("url")))
     }
 
     fn list(self, field: &str) -> Option<String> {

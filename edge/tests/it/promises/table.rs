@@ -319,6 +319,7 @@ pub const TABLE: &[Row] = &[
             ("invalid_watch", NO_WATCH),
             ("invalid_message", NO_WATCH),
             ("watch_limit", "the_watch_that_is_one_too_many_is_refused_with_the_number"),
+            ("unauthorized", "who_was_revoked_a_moment_ago_makes_no_watch"),
         ],
     ),
     (

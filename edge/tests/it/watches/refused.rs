@@ -150,3 +150,17 @@ async fn the_watch_that_is_one_too_many_is_refused_with_the_number() {
     assert_eq!(code, "watch_limit");
     assert!(message.contains("a mesh has at most 10000"), "{message}");
 }
+
+#[tokio::test]
+async fn who_was_revoked_a_moment_ago_makes_no_watch() {
+    let mesh = TestMesh::start(1).await;
+    let mut ann = mesh.peer("ann", 0).await;
+    // As it is between the revocation and the end of the member's sockets.
+    mesh.run("update member set revoked_at = now() where display_name = 'ann'").await;
+
+    let call = json!({"type": "watch", "url": "https://a.example/"});
+    let (code, _) = refused(&mut ann, call).await;
+
+    assert_eq!(code, "unauthorized");
+    assert!(list(&mut ann).await.is_empty());
+}

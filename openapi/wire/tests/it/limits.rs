@@ -241,6 +241,7 @@ fn table() -> Vec<(&'static str, u128, u128)> {
         FETCH_KEEP seconds(30),
         FETCH_LOOKUPS_AT_ONCE_MAX 32,
         FETCH_VALUE_CHARS_MAX 1000,
+        FETCH_DOCUMENTS_AT_ONCE_MAX 2,
         FETCH_PATH_BYTES_MAX 512,
     }
 }
