@@ -444,7 +444,6 @@ END
     CREATE INDEX schedule_due ON public.schedule USING btree (bucket, due_at) WHERE (due_at IS NOT NULL)
     CREATE INDEX schedule_member ON public.schedule USING btree (member, state)
     CREATE INDEX schedule_mesh ON public.schedule USING btree (mesh) WHERE (state <> 'done'::text)
-    CREATE INDEX schedule_of_mesh ON public.schedule USING btree (mesh)
     CREATE INDEX schedule_sim_due ON public.schedule USING btree (mesh, sim_due_at) WHERE (sim_due_at IS NOT NULL)
 
 table schedule_fire with autovacuum_vacuum_scale_factor=0.05, autovacuum_vacuum_threshold=10000, autovacuum_vacuum_cost_delay=0

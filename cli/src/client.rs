@@ -41,7 +41,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 pub use self::config::{Config, Host, Keep};
-use self::driver::{Command, Driver};
+use self::driver::{Command, Driver, Told};
 pub use self::outbox::{Outcome, SendError};
 use self::pushes::Backlog;
 pub use self::pushes::{Incoming, Pushes};
@@ -113,6 +113,7 @@ pub struct Client {
     commands: mpsc::UnboundedSender<Command>,
     state: watch::Receiver<State>,
     edges: watch::Receiver<Vec<String>>,
+    serves: watch::Receiver<Vec<String>>,
     seals: Arc<Pairs>,
     session: Public,
     unacked: Arc<AtomicUsize>,
@@ -126,17 +127,19 @@ impl Client {
         let (incoming_to, incoming) = mpsc::unbounded_channel();
         let (state_to, state) = watch::channel(State::Connecting(None));
         let (edges_to, edges) = watch::channel(config.edges.clone());
+        let (serves_to, serves) = watch::channel(Vec::new());
         let backlog = Arc::<Backlog>::default();
         let client = Self {
             commands,
             state,
             edges,
+            serves,
             seals: Arc::new(Pairs::new(&config.session.secret)),
             session: config.session.public,
             unacked: Arc::default(),
         };
-        let driver =
-            Driver::new(config, commanded, incoming_to, state_to, edges_to, backlog.clone());
+        let told = Told { state: state_to, edges: edges_to, serves: serves_to };
+        let driver = Driver::new(config, commanded, incoming_to, told, backlog.clone());
         tokio::spawn(driver.run());
         (client, Pushes { incoming, backlog })
     }
@@ -189,6 +192,13 @@ impl Client {
     /// Every edge that is known, the present or next one first.
     pub fn edges(&self) -> Vec<String> {
         self.edges.borrow().clone()
+    }
+
+    /// Whether the server that the session is attached to serves this extension, one of
+    /// [`skein_wire::hello::SERVES`]. One of the old kind serves none, and says nothing to what it
+    /// does not know.
+    pub fn serves(&self, extension: &str) -> bool {
+        self.serves.borrow().iter().any(|served| served == extension)
     }
 
     /// The session's key: what others send to.

@@ -13,6 +13,7 @@ pub mod context;
 pub mod demo;
 pub mod doctor;
 pub mod group;
+pub mod ids;
 pub mod inbox;
 pub mod invite;
 pub mod join;

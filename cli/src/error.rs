@@ -15,7 +15,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// The codes that are made here, with their exit codes and what they mean. A refusal has the code of
 /// the server that refused, and exit code 5.
-pub const CODES: [(&str, u8, &str); 15] = [
+pub const CODES: [(&str, u8, &str); 16] = [
     ("usage", 2, "the arguments make no sense together"),
     ("file", 1, "a file of the home cannot be read or written"),
     ("damaged", 1, "a file of the home is not what was written there"),
@@ -27,6 +27,7 @@ pub const CODES: [(&str, u8, &str); 15] = [
     ("not_connected", 4, "no edge could be reached in time"),
     ("bad_link", 1, "a link or key is not what it claims to be"),
     ("unexpected", 1, "the other side answered something else than the contract says"),
+    ("unsupported", 1, "the server does not know what was asked of it; nothing was sent"),
     ("io", 1, "the operating system failed"),
     ("local", 1, "something of a local mesh did not start or work"),
     ("database", 1, "the private PostgreSQL of a local mesh failed"),
@@ -70,6 +71,15 @@ pub enum Error {
     #[error("{0}")]
     NotFound(String),
 
+    /// Nothing of that id.
+    #[error("{what}")]
+    NoSuch {
+        /// What there is not.
+        what: String,
+        /// Where to look.
+        fix: String,
+    },
+
     /// A member, known and not attached.
     #[error("{0}")]
     NotHere(String),
@@ -106,6 +116,15 @@ pub enum Error {
     #[error("unexpected answer: {0}")]
     Unexpected(String),
 
+    /// The server does not know what was to be asked of it, and was not asked.
+    #[error("{what}")]
+    Unsupported {
+        /// What it does not know.
+        what: String,
+        /// What it does know.
+        fix: String,
+    },
+
     /// The operating system failed us.
     #[error("{0}")]
     Io(#[from] std::io::Error),
@@ -137,13 +156,14 @@ impl Error {
             Self::Damaged { .. } => "damaged",
             Self::NoMesh => "no_mesh",
             Self::WhichMesh(_) => "which_mesh",
-            Self::NotFound(_) => "not_found",
+            Self::NotFound(_) | Self::NoSuch { .. } => "not_found",
             Self::NotHere(_) => "not_here",
             Self::Ambiguous { .. } => "ambiguous",
             Self::NotConnected(_) => "not_connected",
             Self::Refused { code, .. } => code,
             Self::Crypto(_) => "bad_link",
             Self::Unexpected(_) => "unexpected",
+            Self::Unsupported { .. } => "unsupported",
             Self::Io(_) => "io",
             Self::Local(_) => "local",
             Self::Database(_) => "database",
@@ -172,7 +192,7 @@ impl Error {
                 "`skein peers`, `skein member list` and `skein mesh list` show what there is"
             }
             Self::NotHere(_) => "a message sent now is kept and given when it comes back",
-            Self::Ambiguous { .. } => "use the whole key or id instead; `skein peers` lists keys",
+            Self::Ambiguous { .. } => "use the whole key or id instead",
             Self::NotConnected(_) => "`skein doctor` finds the hop that is broken",
             Self::Damaged { .. } => "put a copy back, or move it away and join again",
             Self::Crypto(_) => "copy the link again, whole, with what stands after the #",
@@ -180,7 +200,9 @@ impl Error {
             Self::Refused { hint: Some(hint), .. } => hint,
             Self::Refused { code, .. } => advice(code)?,
             Self::Unexpected(_) => "is that an edge of Skein, and as new as this program?",
-            Self::Unwell { fix, .. } => fix,
+            Self::NoSuch { fix, .. } | Self::Unwell { fix, .. } | Self::Unsupported { fix, .. } => {
+                fix
+            }
             // They say it themselves.
             Self::Io(_) | Self::Local(_) | Self::Database(_) => return None,
         };
@@ -241,7 +263,6 @@ fn advice(code: &str) -> Option<&'static str> {
         Code::ScheduleLimit => "`skein schedule cancel ID` ends one of yours",
         Code::WatchNotFound => "`skein watch list` lists yours",
         Code::WatchLimit => "`skein watch rm ID` ends one of yours",
-        Code::UrlRefused => "the operator allows more addresses with SKEIN_FETCH_ALLOW",
         Code::MailboxFull | Code::MeshFull => "wait until some of it was read",
         Code::TooLarge => "send less at once",
         Code::Replayed | Code::Superseded | Code::Unavailable | Code::RateLimited => {
@@ -273,6 +294,8 @@ mod tests {
             Error::NotConnected(text()),
             Error::Unexpected(text()),
             Error::Local(text()),
+            Error::NoSuch { what: text(), fix: text() },
+            Error::Unsupported { what: text(), fix: text() },
             Error::Unwell { what: text(), fix: text() },
         ];
         for error in ours {
@@ -292,5 +315,6 @@ mod tests {
         assert!(of("unauthorized", None).unwrap().contains("new invite"));
         assert_eq!(of("unauthorized", Some("theirs")).unwrap(), "theirs");
         assert_eq!(of("a_code_of_tomorrow", None), None);
+        assert_eq!(of("url_refused", None), None, "its words say what to do, which differs");
     }
 }

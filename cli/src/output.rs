@@ -40,6 +40,14 @@ impl Output {
         Ok(out.flush()?)
     }
 
+    /// Says how many a list leaves out, if it does.
+    pub fn more(&self, more: u32, out: &mut dyn Write) -> io::Result<()> {
+        match more {
+            0 => Ok(()),
+            _ => writeln!(out, "{}", self.dim(&format!("and {more} more, which did not fit"))),
+        }
+    }
+
     /// Less important.
     pub fn dim(&self, text: &str) -> String {
         self.paint("2", text)

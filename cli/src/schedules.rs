@@ -136,6 +136,50 @@ impl Whom {
     }
 }
 
+/// What a server of the old kind would not heed of a schedule, or keep as something else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beyond {
+    /// Its body is sealed.
+    Sealed,
+    /// It goes by the simulation clock.
+    Sim,
+    /// Its expression is meant in a zone.
+    Zone,
+    /// This option, as it is called here.
+    Option(&'static str),
+}
+
+impl Beyond {
+    /// What of this schedule that is; `None`: any server does what it says.
+    pub fn of(call: &Schedule) -> Option<Self> {
+        // Where there is only one, it is the zone of the server.
+        let has_zone = call.tz.as_deref().is_some_and(|zone| zone != "UTC");
+        let found = [
+            (call.ciphertext.is_some(), Self::Sealed),
+            (call.clock == Some(Clock::Sim), Self::Sim),
+            (has_zone, Self::Zone),
+            (call.missed.is_some(), Self::Option("missed")),
+            (call.overlap.is_some(), Self::Option("overlap")),
+            (call.jitter_seconds.is_some(), Self::Option("jitter")),
+            (call.priority.is_some(), Self::Option("priority")),
+        ];
+        found.into_iter().find(|(is_asked, _)| *is_asked).map(|(_, beyond)| beyond)
+    }
+
+    /// Why such a server is not asked.
+    pub fn words(self) -> String {
+        let why = match self {
+            Self::Sealed => "keeps no sealed messages to be sent later",
+            Self::Sim => "sends nothing by the simulation clock",
+            Self::Zone => "knows no time zones: it would take the expression for UTC",
+            Self::Option(name) => {
+                return format!("this server is of the old kind: it knows no `{name}`");
+            }
+        };
+        format!("this server is of the old kind: it {why}")
+    }
+}
+
 /// The key of the member that `key` is of, or whose session it is of.
 async fn member_key(membership: &Membership, peers: &[Peer], key: &str) -> Option<Public> {
     let own = membership.member().ok()?.public;

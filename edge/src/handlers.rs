@@ -181,7 +181,7 @@ fn is_long(id: Option<&String>) -> bool {
 
 fn fail(ctx: &Context<'_>, envelope: &Envelope, error: &Error) {
     if let Error::Sql(cause) = error {
-        error!(error = ?cause, kind = %envelope.kind, "a message could not be served");
+        error!(error = cause.brief(), kind = %envelope.kind, "a message could not be served");
         measure::unserved();
     }
     let mut refusal = error.refusal();

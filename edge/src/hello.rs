@@ -24,7 +24,7 @@ use skein_wire::{
     Code, Status,
     audit::Event as Happened,
     groups::Group,
-    hello::{Caps, HelloAck},
+    hello::{Caps, HelloAck, SERVES},
     limit,
 };
 use tokio::sync::{mpsc, oneshot};
@@ -253,6 +253,7 @@ impl Greeter {
             services: Vec::new(),
             edges: (caps.replies && !edges.is_empty()).then(|| edges.to_vec()),
             left_out: None,
+            serves: caps.replies.then(|| SERVES.map(str::to_owned).to_vec()),
         };
         let live = Live {
             status: Status::parse(&attached.status).unwrap_or_default(),

@@ -169,7 +169,9 @@ impl Edge {
         match alive.await {
             Ok(nodes) => self.node().tell(Tell::To(nodes, Note::Close { member })),
             // Every edge compares its sockets with the members that may be here.
-            Err(error) => error!(?error, "a revoked member's sockets close within ten seconds"),
+            Err(error) => {
+                error!(error = error.brief(), "a revoked member's sockets close within ten seconds")
+            }
         }
     }
 

@@ -22,6 +22,7 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let config = Config::from_env()?;
+    skein_sql::files::raise_limit();
     let listener = TcpListener::bind(config.listen).await?;
     let address = listener.local_addr()?;
     let acceptor = acceptor::EdgeAcceptor::of(listener, &config)?;

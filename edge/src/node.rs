@@ -54,7 +54,11 @@ const LISTEN_AGAIN: Duration = Duration::from_millis(250);
 pub mod pause {
     use std::time::Duration;
 
-    use skein_sql::{Error, Pool};
+    use skein_sql::{
+        Error, Pool,
+        store::{self, Begun, NewMessage},
+    };
+    use tracing::warn;
 
     /// Between two tries.
     const TRY_EVERY: Duration = Duration::from_millis(200);
@@ -67,7 +71,7 @@ pub mod pause {
             skein_sql::partitions::ensure_ahead(&db, 1).await
         };
         if let Err(error) = made.await {
-            tracing::error!(?error, "today's partition could not be made");
+            tracing::error!(error = error.brief(), "today's partition could not be made");
             tokio::time::sleep(TRY_EVERY).await;
         }
     }
@@ -83,6 +87,26 @@ pub mod pause {
                 Ok(_) => return Ok(()),
                 Err(error) if error.is_fenced() => return Err(Error::Fenced),
                 Err(_) => (),
+            }
+        }
+    }
+
+    /// Returns when it is known whether a batch is stored whose commit was not answered.
+    ///
+    /// # Errors
+    /// As [`database`].
+    pub async fn outcome(
+        pool: &Pool,
+        begun: &Begun,
+        messages: &[NewMessage<'_>],
+    ) -> Result<bool, Error> {
+        loop {
+            database(pool).await?;
+            let Ok(db) = pool.get().await else { continue };
+            match store::outcome(&db, begun, messages).await {
+                Ok(Some(is_stored)) => return Ok(is_stored),
+                Ok(None) => tokio::time::sleep(Duration::from_millis(20)).await,
+                Err(error) => warn!(%error, "the outcome of a commit is not known yet"),
             }
         }
     }

@@ -3,7 +3,8 @@
 //! They are stored and told as the writer's are, one transaction each: there is no attachment to
 //! lock, and nobody waits for a frame. They count as fresh, so that every recipient reads them from
 //! its page or from the log, in their order, and no body travels in a note. When the connection is
-//! lost in a commit, the caller learns that the outcome is not known, and repeats it under its id.
+//! lost in a commit, what became of it is asked over another; only if that cannot be known soon
+//! does the caller learn that it is not known, and repeats it under its id.
 //!
 //! A node stores few of them at once, so that they never take every connection of its pool, and a
 //! post keeps its place until it was told: when telling is slow, posting is. Whoever waits too long
@@ -18,6 +19,7 @@ use skein_sql::{
     webhooks::{self, Taken},
 };
 use skein_wire::{Code, Priority, limit, webhooks::EVERYBODY};
+use tracing::warn;
 use uuid::Uuid;
 
 use crate::{
@@ -32,6 +34,8 @@ use crate::{
 const TRIES_MAX: usize = 3;
 /// Said when no place came free in time.
 pub const BUSY: &str = "this edge stores as many posts as it may; nothing was stored, post again";
+/// Said when there was no connection, or none any more, before the commit.
+pub const LOST: &str = "the database does not answer; nothing was stored, post again";
 
 /// A message to be stored.
 #[derive(Debug)]
@@ -89,16 +93,34 @@ pub enum Error {
     #[error("{BUSY}")]
     Busy,
 
-    /// The database failed; after a lost connection it is not known whether the post is stored.
+    /// There was no connection, or none any more; nothing was stored.
+    #[error("{LOST}")]
+    Lost(#[source] skein_sql::Error),
+
+    /// The connection was lost in the commit, and whether the post is stored could not be asked.
+    #[error("the outcome of a commit is not known")]
+    Unknown(#[source] skein_sql::Error),
+
+    /// The database refused it; nothing was stored.
     #[error("database")]
-    Sql(#[from] skein_sql::Error),
+    Sql(#[source] skein_sql::Error),
+}
+
+impl From<skein_sql::Error> for Error {
+    /// What fails before the commit.
+    fn from(error: skein_sql::Error) -> Self {
+        match error.is_connection() || matches!(error, skein_sql::Error::Pool(_)) {
+            true => Self::Lost(error),
+            false => Self::Sql(error),
+        }
+    }
 }
 
 /// Stores a message, and tells where it is for.
 ///
 /// # Errors
 /// `unknown_target`, `mailbox_full`, `mesh_full`, `id_reused`, `replayed`, `not_found` (the webhook
-/// has ended), that there was no place in time, or the database's.
+/// has ended), that there was no place in time, no connection, or the database's.
 pub async fn post(node: &Node, post: &Post<'_>) -> Result<Posted, Error> {
     let place = node.posts.clone().acquire_owned();
     let place = tokio::time::timeout(limit::POST_PATIENCE, place).await;
@@ -155,8 +177,18 @@ impl Drop for Open {
 enum Tried {
     /// It is committed, and has to be told.
     Stored(Box<Stored>, Posted),
+    /// The connection was lost in the commit: whether it is stored has to be asked.
+    Cut(Box<Cut>),
     /// It was stored before: this row of it is told again.
     Repeat(Option<(i64, i64)>, Posted),
+}
+
+/// A commit that was not answered.
+struct Cut {
+    begun: Begun,
+    stored: Stored,
+    posted: Posted,
+    error: skein_sql::Error,
 }
 
 async fn once(node: &Node, post: &Post<'_>, place: &Permit) -> Result<Posted, Error> {
@@ -166,22 +198,35 @@ async fn once(node: &Node, post: &Post<'_>, place: &Permit) -> Result<Posted, Er
         Ok(Tried::Stored(..)) => open.over(),
         _ => open.roll_back().await,
     }
-    match tried? {
-        Tried::Stored(stored, posted) => {
-            measure::routed(post.priority);
-            node.tell(Tell::Batch(vec![*stored], place.clone()));
-            Ok(posted)
-        }
+    let (stored, posted) = match tried? {
+        Tried::Stored(stored, posted) => (*stored, posted),
+        Tried::Cut(cut) => became(node, post, *cut).await?,
         Tried::Repeat(row, posted) => {
             node.tell(Tell::Again(row.into_iter().collect()));
             // It keeps its place until then.
             node.tell(Tell::Batch(Vec::new(), place.clone()));
-            Ok(posted)
+            return Ok(posted);
         }
+    };
+    measure::routed(post.priority);
+    node.tell(Tell::Batch(vec![stored], place.clone()));
+    Ok(posted)
+}
+
+/// What became of a commit that was not answered.
+async fn became(node: &Node, post: &Post<'_>, cut: Cut) -> Result<(Stored, Posted), Error> {
+    let Cut { begun, stored, posted, error } = cut;
+    warn!(%error, "the connection was lost in a post's commit; asking what became of it");
+    let messages = [message(post, begun.seqs[0], stored.recipient)];
+    let asked = pause::outcome(&node.pool, &begun, &messages);
+    match tokio::time::timeout(limit::POST_PATIENCE, asked).await {
+        Ok(Ok(true)) => Ok((stored, posted)),
+        Ok(Ok(false)) => Err(Error::Lost(error)),
+        Ok(Err(_)) | Err(_) => Err(Error::Unknown(error)),
     }
 }
 
-/// Stores a post and commits, or says why not and leaves its transaction open.
+/// Stores a post and commits, or says why not and may leave its transaction open.
 async fn store(db: &Db, post: &Post<'_>) -> Result<Tried, Error> {
     let begun = begin(db, post).await?;
     let to = begun.targets.first().cloned().flatten();
@@ -195,8 +240,14 @@ async fn store(db: &Db, post: &Post<'_>) -> Result<Tried, Error> {
     beside(db, &begun, post).await?;
     let posted = decide(db, post, to.as_ref()).await?;
     let recipient = to.map(|to| (to.mailbox, to.node));
-    store::finish(db, &begun, &[message(post, begun.seqs[0], recipient)]).await?;
-    Ok(Tried::Stored(Box::new(stored(post, &begun, recipient)), posted))
+    let stored = stored(post, &begun, recipient);
+    match store::finish(db, &begun, &[message(post, begun.seqs[0], recipient)]).await {
+        Ok(()) => Ok(Tried::Stored(Box::new(stored), posted)),
+        Err(error) if error.is_connection() => {
+            Ok(Tried::Cut(Box::new(Cut { begun, stored, posted, error })))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 async fn begin(db: &Db, post: &Post<'_>) -> Result<Begun, skein_sql::Error> {

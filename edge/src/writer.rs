@@ -151,11 +151,15 @@ impl Writer {
                     waiting.push(batch);
                 }
                 Err(error) if batch.len() > 1 => {
-                    warn!(?error, n_messages = batch.len(), "a batch failed, storing one by one");
+                    warn!(
+                        error = error.brief(),
+                        n_messages = batch.len(),
+                        "a batch failed, storing one by one"
+                    );
                     waiting.extend(batch.into_iter().rev().map(|item| vec![item]));
                 }
                 Err(error) => {
-                    error!(?error, "a message could not be stored");
+                    error!(error = error.brief(), "a message could not be stored");
                     refuse(&batch[0], Code::Internal);
                     done(batch);
                 }
@@ -366,15 +370,9 @@ impl Writer {
             return Err(error);
         }
         warn!(%error, "the connection was lost in a commit; asking what became of it");
-        loop {
-            pause::database(&self.pool).await?;
-            let Ok(db) = self.pool.get().await else { continue };
-            match store::outcome(&db, begun, messages).await {
-                Ok(Some(true)) => return Ok(()),
-                Ok(Some(false)) => return Err(error),
-                Ok(None) => tokio::time::sleep(Duration::from_millis(20)).await,
-                Err(error) => warn!(%error, "the outcome of a commit is not known yet"),
-            }
+        match pause::outcome(&self.pool, begun, messages).await? {
+            true => Ok(()),
+            false => Err(error),
         }
     }
 

@@ -5,10 +5,18 @@
 //! (mapped, translated, tunnelled) are refused as such, whatever they hold: no public name needs
 //! them, and who unpacks them differs.
 
-use std::fmt;
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use std::{fmt, io};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use nix::ifaddrs::getifaddrs;
+use tracing::warn;
+
+/// How old what is known of the interfaces may be.
+const INTERFACES_EVERY: Duration = Duration::from_secs(30);
 
 /// What an address is that is not on the public internet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,19 +208,48 @@ pub(crate) fn embedded(address: IpAddr) -> Option<IpAddr> {
 /// Whether the address is one of this machine's own: what listens on all of its addresses is often
 /// kept from the world by a filter that lets the machine itself through.
 ///
-/// The system is asked which address it would speak from; nothing is sent.
+/// That is what an interface has, and what the machine would speak from to that address. Nothing is
+/// sent.
 pub(crate) fn is_own(address: IpAddr) -> bool {
+    has_interface(address) || speaks_from(address).is_ok_and(|from| from == address)
+}
+
+/// Whether an interface has this address, or had it a moment ago.
+fn has_interface(address: IpAddr) -> bool {
+    static READ: Mutex<Option<(Instant, HashSet<IpAddr>)>> = Mutex::new(None);
+    let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
+    if read.as_ref().is_none_or(|(at, _)| at.elapsed() >= INTERFACES_EVERY) {
+        *read = Some((Instant::now(), interfaces()));
+    }
+    read.as_ref().is_some_and(|(_, addresses)| addresses.contains(&address))
+}
+
+/// The addresses of all interfaces. A system that does not say has none to be told from others.
+fn interfaces() -> HashSet<IpAddr> {
+    let all = match getifaddrs() {
+        Ok(all) => all,
+        Err(error) => {
+            warn!(%error, "the addresses of this machine cannot be read");
+            return HashSet::new();
+        }
+    };
+    let addresses = all.filter_map(|interface| interface.address).filter_map(|address| {
+        let v4 = address.as_sockaddr_in().map(|v4| IpAddr::from(v4.ip()));
+        v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::from(v6.ip())))
+    });
+    addresses.collect()
+}
+
+/// The address that the system would speak from to this one.
+fn speaks_from(address: IpAddr) -> io::Result<IpAddr> {
     let any: IpAddr = match address {
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
-    let speaks_from = || -> std::io::Result<IpAddr> {
-        let socket = UdpSocket::bind((any, 0))?;
-        socket.connect(SocketAddr::new(address, 443))?;
-        Ok(socket.local_addr()?.ip())
-    };
     // No way there: then there is no harm, and connecting says so.
-    speaks_from().is_ok_and(|from| from == address)
+    let socket = UdpSocket::bind((any, 0))?;
+    socket.connect(SocketAddr::new(address, 443))?;
+    Ok(socket.local_addr()?.ip())
 }
 
 #[cfg(test)]
@@ -301,8 +338,12 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_knows_its_own_address() {
-        assert!(is_own(Ipv4Addr::LOCALHOST.into()));
+    fn a_machine_knows_its_own_addresses() {
+        let interfaces = interfaces();
+        assert!(interfaces.contains(&IpAddr::from(Ipv4Addr::LOCALHOST)), "{interfaces:?}");
+        for address in interfaces {
+            assert!(is_own(address), "{address}");
+        }
         assert!(!is_own(Ipv4Addr::new(192, 0, 2, 1).into()));
         assert!(!is_own("2001:db8::1".parse().unwrap()));
     }

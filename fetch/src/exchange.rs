@@ -16,6 +16,9 @@ pub struct Request {
     pub etag: Option<String>,
     /// The [`Response::last_modified`] of the last answer; none likewise.
     pub last_modified: Option<String>,
+    /// The mailbox of the member that it is made for, who has only a share of what one process
+    /// fetches at once. None: nobody's share.
+    pub member: Option<i64>,
 }
 
 /// The last answer, after redirects.
@@ -36,7 +39,8 @@ pub struct Response {
     pub body: Vec<u8>,
     /// It is as it was when the request's validators were given. There is no body.
     pub not_modified: bool,
-    /// From the first byte sent to the last one read, redirects included; not the wait for a turn.
+    /// From the first byte sent to the last one read, redirects and lookups of names included; not
+    /// the waits for turns.
     pub took: Duration,
 }
 

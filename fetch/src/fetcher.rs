@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use reqwest::Url;
@@ -10,8 +11,7 @@ use reqwest::header::{
     LAST_MODIFIED, LOCATION,
 };
 use rustls::RootCertStore;
-use skein_wire::limit::{FETCH_HEAD_BYTES_MAX, FETCH_REDIRECTS_MAX, FETCH_TOTAL};
-use tokio::time::{Instant, timeout};
+use skein_wire::limit::{FETCH_HEAD_BYTES_MAX, FETCH_REDIRECTS_MAX};
 
 use crate::body::Budget;
 use crate::clients::Clients;
@@ -19,17 +19,23 @@ use crate::error::{FetchError, detail};
 use crate::exchange::{Request, Response};
 use crate::guard::{self, Guard};
 use crate::hosts::{Hosts, Turn};
+use crate::lookups::Lookups;
 use crate::refused::Refused;
-use crate::resolver::{Resolve, System, Unresolved};
+use crate::resolver::{Resolve, System, pinned};
+use crate::time::Time;
 use crate::tls;
 
 /// The longest validator, or type of a body, that is kept.
 const KEPT_BYTES_MAX: usize = 256;
 
+/// Addresses of a name that are tried, one after the other.
+const ADDRESSES_MAX: usize = 3;
+
 /// Fetches URLs, each through its guard. One is for a whole process: it spaces what it asks of each
 /// host, and keeps connections.
 pub struct Fetcher {
     guard: Guard,
+    lookups: Lookups,
     clients: Clients,
     hosts: Hosts,
     bodies: Budget,
@@ -48,13 +54,18 @@ impl Fetcher {
     /// A fetcher that asks the system for addresses and trusts the usual certificates, and those of
     /// `SSL_CERT_FILE`.
     pub fn new(guard: Guard) -> Self {
-        Self::with(guard, Arc::new(System::default()), tls::roots())
+        Self::with(guard, Arc::new(System), tls::roots())
     }
 
     /// A fetcher that asks `resolver` for addresses and trusts `roots`.
     pub fn with(guard: Guard, resolver: Arc<dyn Resolve>, roots: RootCertStore) -> Self {
-        let clients = Clients::new(guard.clone(), resolver, roots);
-        Self { guard, clients, hosts: Hosts::new(), bodies: Budget::new() }
+        Self {
+            guard,
+            lookups: Lookups::new(resolver),
+            clients: Clients::new(roots),
+            hosts: Hosts::new(),
+            bodies: Budget::new(),
+        }
     }
 
     /// The guard, for what is checked before there is anything to fetch.
@@ -62,19 +73,15 @@ impl Fetcher {
         &self.guard
     }
 
-    /// Fetches what is asked for, following redirects. The wait for a turn at the host comes on top
-    /// of the time that the whole may take.
+    /// Fetches what is asked for, following redirects. Waits for a turn, at a host or for a lookup,
+    /// come on top of the time that the whole may take.
     pub async fn get(&self, request: &Request) -> Result<Response, FetchError> {
         let url = self.guard.check_url(&request.url)?;
         let headers = self.guard.check_headers(&request.headers)?;
-        let turn = self.turn(&url).await?;
-        let began = Instant::now();
-        let whole = async {
-            let answer = self.follow(url, headers, request, turn).await?;
-            self.read(answer).await
-        };
-        let mut response = timeout(FETCH_TOTAL, whole).await.map_err(|_| FetchError::Timeout)??;
-        response.took = began.elapsed();
+        let mut time = Time::new();
+        let answer = self.follow(url, headers, request, &mut time).await?;
+        let mut response = time.spend(self.read(request.member, answer)).await?;
+        response.took = time.spent();
         Ok(response)
     }
 
@@ -84,7 +91,7 @@ impl Fetcher {
         mut url: Url,
         mut headers: HeaderMap,
         request: &Request,
-        mut turn: Turn,
+        time: &mut Time,
     ) -> Result<Answer, FetchError> {
         let validators = validators(request);
         for n_redirects in 0..=FETCH_REDIRECTS_MAX {
@@ -93,8 +100,9 @@ impl Fetcher {
             if is_first {
                 sent.extend(validators.clone());
             }
-            let asked = self.ask(&url, sent, &turn).await;
-            let inner = asked.map_err(|e| if is_first { e } else { redirected(&url, e) })?;
+            let asked = self.ask(&url, sent, request.member, time).await;
+            let (inner, turn) =
+                asked.map_err(|e| if is_first { e } else { redirected(&url, e) })?;
             let Some(location) = location(&inner)? else {
                 let asked_if_modified = is_first && !validators.is_empty();
                 return Ok(Answer { from: url, is_first, asked_if_modified, inner, _turn: turn });
@@ -108,20 +116,60 @@ impl Fetcher {
                 headers.clear();
             }
             url = to;
-            turn = self.turn(&url).await?;
         }
         Err(Refused::Redirects.into())
     }
 
+    /// Asks the first of the URL's addresses that takes a connection, each at its turn.
     async fn ask(
         &self,
         url: &Url,
         headers: HeaderMap,
-        turn: &Turn,
+        member: Option<i64>,
+        time: &mut Time,
+    ) -> Result<(reqwest::Response, Turn), FetchError> {
+        let mut addresses = self.vetted(url, member, time).await?;
+        addresses.truncate(ADDRESSES_MAX);
+        let (last, origin) = (addresses.len() - 1, url.origin().ascii_serialization());
+        for (n, address) in addresses.into_iter().enumerate() {
+            let turn = self.hosts.turn(member, address, &origin).await?;
+            let to = SocketAddr::new(address, guard::port(url));
+            let asking = pinned(to, self.send(url, headers.clone(), turn.keeps));
+            match time.spend(asking).await {
+                Err(FetchError::Connect(_)) if n < last => (),
+                asked => return Ok((asked?, turn)),
+            }
+        }
+        unreachable!("the last address is the last turn of the loop")
+    }
+
+    /// The addresses of the URL's host, every one of which may be connected to: at least one.
+    async fn vetted(
+        &self,
+        url: &Url,
+        member: Option<i64>,
+        time: &mut Time,
+    ) -> Result<Vec<IpAddr>, FetchError> {
+        let host = url.host_str().unwrap_or_default();
+        if let Some(address) = guard::literal(host) {
+            // It was vetted with its URL.
+            return Ok(vec![address]);
+        }
+        let place = self.lookups.place(member, host).await?;
+        let addresses = time.spend(self.lookups.find(place, host)).await?;
+        let port = guard::port(url);
+        addresses.iter().try_for_each(|address| self.guard.judge(host, *address, port))?;
+        Ok(addresses)
+    }
+
+    async fn send(
+        &self,
+        url: &Url,
+        headers: HeaderMap,
+        keeps: bool,
     ) -> Result<reqwest::Response, FetchError> {
-        let client = self.clients.get(guard::port(url), turn.keeps);
-        let answer = client.get(url.clone()).headers(headers).send().await;
-        let answer = answer.map_err(|error| failure(&error))?;
+        let asking = self.clients.get(keeps).get(url.clone()).headers(headers).send();
+        let answer = asking.await.map_err(|error| failure(&error))?;
         let head = answer.headers().iter();
         let n_bytes: usize = head.map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
         if n_bytes > FETCH_HEAD_BYTES_MAX {
@@ -130,7 +178,7 @@ impl Fetcher {
         Ok(answer)
     }
 
-    async fn read(&self, answer: Answer) -> Result<Response, FetchError> {
+    async fn read(&self, member: Option<i64>, answer: Answer) -> Result<Response, FetchError> {
         let Answer { from, is_first, asked_if_modified, inner, .. } = &answer;
         let status = inner.status().as_u16();
         let kept = |name| kept(inner.headers(), name);
@@ -144,12 +192,8 @@ impl Fetcher {
             not_modified: status == 304 && *asked_if_modified,
             took: Default::default(),
         };
-        response.body = self.bodies.read(answer.inner).await?;
+        response.body = self.bodies.read(member, answer.inner).await?;
         Ok(response)
-    }
-
-    async fn turn(&self, url: &Url) -> Result<Turn, FetchError> {
-        self.hosts.turn(url.host_str().unwrap_or_default()).await
     }
 }
 
@@ -191,17 +235,10 @@ fn redirected(to: &Url, error: FetchError) -> FetchError {
     }
 }
 
-/// What an error of the client means. Its causes are looked through: what is ours is in there
-/// somewhere, and the innermost says most.
+/// What an error of the client means. Its causes are looked through: the innermost says most.
 pub(crate) fn failure(error: &reqwest::Error) -> FetchError {
     let mut cause: &(dyn Error + 'static) = error;
     loop {
-        if let Some(refused) = cause.downcast_ref::<Refused>() {
-            return refused.clone().into();
-        }
-        if let Some(unresolved) = cause.downcast_ref::<Unresolved>() {
-            return FetchError::Name(detail(&unresolved.to_string()));
-        }
         if let Some(fault) = cause.downcast_ref::<rustls::Error>() {
             return FetchError::Tls(detail(&fault.to_string()));
         }

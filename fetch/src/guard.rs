@@ -168,7 +168,7 @@ pub(crate) fn port(url: &Url) -> u16 {
 }
 
 /// The address that a URL's host is, if it is one.
-fn literal(host: &str) -> Option<IpAddr> {
+pub(crate) fn literal(host: &str) -> Option<IpAddr> {
     host.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 

@@ -8,7 +8,8 @@
 //! names is not fetched through here.
 //!
 //! A [`Fetcher`] makes one bounded request ([`Fetcher::get`]): in time, in size, at once and a
-//! second for each host. [`value::of`] says what of an answer is compared.
+//! second for each host, and with a share for each member. [`value::of`] says what of an answer is
+//! compared.
 
 mod address;
 mod allow;
@@ -19,9 +20,12 @@ mod exchange;
 mod fetcher;
 mod guard;
 mod hosts;
+mod lookups;
 pub mod outcome;
 mod refused;
 mod resolver;
+mod shares;
+mod time;
 mod tls;
 pub mod value;
 

@@ -14,6 +14,8 @@ use tokio::{sync::Semaphore, task::spawn_blocking};
 use crate::exchange::Response;
 use crate::value::{self, Value};
 
+/// The end of a text that was cut.
+const ELLIPSIS: &str = "…";
 /// The first status that says that there is an error.
 const ERRORS_FROM: u16 = 400;
 
@@ -50,9 +52,32 @@ pub fn of(mode: Mode, extract: Option<&str>, response: &Response) -> Result<Valu
     Ok(value::of(mode, extract, response))
 }
 
+/// Why a check failed, as it is kept and told: one that is too long is cut and ends with `…`.
+pub fn why(text: &str) -> String {
+    // PostgreSQL's texts have no U+0000.
+    let text = text.replace('\0', "\u{fffd}");
+    if text.len() <= limit::WATCH_ERROR_BYTES_MAX {
+        return text;
+    }
+    let end = text.floor_char_boundary(limit::WATCH_ERROR_BYTES_MAX - ELLIPSIS.len());
+    format!("{}{ELLIPSIS}", &text[..end])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reason_that_is_cut_says_so_and_can_be_kept() {
+        let most = "é".repeat(limit::WATCH_ERROR_BYTES_MAX / 2);
+
+        let cut = why(&format!("x{most}"));
+
+        assert_eq!(why("a\0b"), "a\u{fffd}b");
+        assert_eq!(why(&most), most);
+        assert!(cut.starts_with("xé") && cut.ends_with("é…"), "{cut}");
+        assert!(cut.len() <= limit::WATCH_ERROR_BYTES_MAX, "{}", cut.len());
+    }
 
     fn response(status: u16, body: &str) -> Response {
         Response {

@@ -1,20 +1,17 @@
-//! Names to addresses, vetted: what is connected to is what was looked at.
+//! Names to addresses, and how a client is told the one that was vetted.
 //!
-//! The fetcher's clients ask the [`Vetting`] of their port, which asks a [`Resolve`], judges every
-//! address, and gives exactly those back. There is no second lookup in between, so a name that
-//! answers differently the next time gains nothing by it.
+//! The fetcher asks a [`Resolve`] ([`crate::lookups`]), judges every address, takes its turn at one
+//! of them and connects to that: a client's own resolver is [`Pinned`], which gives back exactly
+//! that address. There is no second lookup in between, so a name that answers differently the next
+//! time gains nothing by it.
 
 use std::io;
+use std::iter;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::pin::Pin;
-use std::sync::Arc;
 
-use reqwest::dns::{Addrs, Name};
-use skein_wire::limit::FETCH_LOOKUPS_AT_ONCE_MAX;
-use tokio::sync::Semaphore;
+use reqwest::dns::{Addrs, Name, Resolving as Answering};
 use tokio::task;
-
-use crate::guard::Guard;
 
 /// The addresses of a name, once they are there.
 pub type Resolving = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>>;
@@ -25,27 +22,15 @@ pub trait Resolve: Send + Sync {
     fn resolve(&self, name: &str) -> Resolving;
 }
 
-/// The system's own resolver. It takes a thread for as long as it likes, so only so many lookups
-/// are made at once; the others wait for as long as their connection may take.
+/// The system's own resolver. It takes a thread for as long as it likes.
 #[derive(Debug)]
-pub struct System {
-    turns: Arc<Semaphore>,
-}
-
-impl Default for System {
-    fn default() -> Self {
-        Self { turns: Arc::new(Semaphore::new(FETCH_LOOKUPS_AT_ONCE_MAX)) }
-    }
-}
+pub struct System;
 
 impl Resolve for System {
     fn resolve(&self, name: &str) -> Resolving {
-        let (turns, name) = (self.turns.clone(), name.to_owned());
+        let name = name.to_owned();
         Box::pin(async move {
-            let turn = turns.acquire_owned().await.expect("never closed");
             let lookup = task::spawn_blocking(move || {
-                // Held until the thread is free, not until somebody stops waiting for it.
-                let _turn = turn;
                 Ok((name.as_str(), 0).to_socket_addrs()?.map(|found| found.ip()).collect())
             });
             lookup.await.map_err(io::Error::other)?
@@ -53,32 +38,31 @@ impl Resolve for System {
     }
 }
 
-/// A name that has no address, or of which nobody could say.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct Unresolved(String);
-
-/// The resolver of the clients of one port.
-pub(crate) struct Vetting {
-    pub(crate) guard: Guard,
-    pub(crate) resolver: Arc<dyn Resolve>,
-    pub(crate) port: u16,
+tokio::task_local! {
+    /// The vetted address that the request of this task is made to.
+    static VETTED: SocketAddr;
 }
 
-impl reqwest::dns::Resolve for Vetting {
-    fn resolve(&self, name: Name) -> reqwest::dns::Resolving {
-        let resolving = self.resolver.resolve(name.as_str());
-        let (guard, port) = (self.guard.clone(), self.port);
+/// Makes a request whose name, if it has one, leads to this address and nowhere else.
+pub(crate) async fn pinned<T>(to: SocketAddr, request: impl Future<Output = T>) -> T {
+    VETTED.scope(to, request).await
+}
+
+/// A name that was not vetted; only a fault of ours could ask for one.
+#[derive(Debug, thiserror::Error)]
+#[error("the name was not vetted")]
+struct Unvetted;
+
+/// The resolver of the clients: it knows the vetted address of the request, and nothing else.
+pub(crate) struct Pinned;
+
+impl reqwest::dns::Resolve for Pinned {
+    fn resolve(&self, _: Name) -> Answering {
+        // Asked for in the task of the request, before anything is waited for.
+        let vetted = VETTED.try_with(|to| *to);
         Box::pin(async move {
-            let addresses = resolving.await.map_err(|error| Unresolved(error.to_string()))?;
-            if addresses.is_empty() {
-                return Err(Unresolved("it has no address".into()).into());
-            }
-            for address in &addresses {
-                guard.judge(name.as_str(), *address, port)?;
-            }
-            let vetted = addresses.into_iter().map(move |address| SocketAddr::new(address, port));
-            Ok(Box::new(vetted) as Addrs)
+            let to = vetted.map_err(|_| Unvetted)?;
+            Ok(Box::new(iter::once(to)) as Addrs)
         })
     }
 }

@@ -3,6 +3,8 @@
 //! A tick is a guarded update: who makes it holds the row, and the guard is that it is due, so no
 //! number is given twice, whoever else tries. It is planned from the clock's anchor. One that comes
 //! later than a whole step, after an outage, becomes the new anchor: the next number, and no burst.
+//! Ticks that make a schedule due are each a transaction of their own, beside the others' one
+//! ([`tick`], [`tick_scheduled`]): what fires in one mesh holds up no other for longer.
 //!
 //! The row is the truth of what a mesh has to be told: every number up to its `tick`, each once. A
 //! clock's time follows from the number alone, so whoever missed some can tell them later.
@@ -67,8 +69,25 @@ statements! {
           from clock
          where mesh = any($1)";
 
+    // Whether a schedule comes due with the next tick is asked of those only that are due.
     NEXT = "
-        select extract(epoch from min(due_at) - clock_timestamp())::float8 as in_s
+        select extract(epoch from min(due_at) - clock_timestamp())::float8 as in_s,
+               exists (select from clock c
+                        where c.bucket = any($1) and not c.paused and c.due_at <= now()
+                          and not exists (
+                              select from schedule s
+                               where s.mesh = c.mesh
+                                 and s.sim_due_at <= c.sim_base
+                                                     + make_interval(secs => (c.tick + 1) * $2::float8)))
+                   as is_plain,
+               exists (select from clock c
+                        where c.bucket = any($1) and not c.paused and c.due_at <= now()
+                          and exists (
+                              select from schedule s
+                               where s.mesh = c.mesh
+                                 and s.sim_due_at <= c.sim_base
+                                                     + make_interval(secs => (c.tick + 1) * $2::float8)))
+                   as is_scheduled
           from clock
          where bucket = any($1) and not paused";
 
@@ -83,6 +102,10 @@ statements! {
                                  and s.announced = 'here') as is_anybody_here
               from clock c
              where c.bucket = any($1) and not c.paused and c.due_at <= now()
+               and exists (select from schedule s
+                            where s.mesh = c.mesh
+                              and s.sim_due_at <= c.sim_base
+                                                  + make_interval(secs => (c.tick + 1) * $3)) = $4
              order by c.due_at
              limit $2
                for update skip locked)
@@ -99,11 +122,7 @@ statements! {
           from due d
          where c.mesh = d.mesh and c.tick = d.tick and c.due_at <= now() and not c.paused
         returning c.mesh, c.tick, c.speed, c.sim_base, c.paused,
-                  extract(epoch from clock_timestamp() - d.due_at)::float8 as late_s,
-                  exists (select from schedule s
-                           where s.mesh = c.mesh
-                             and s.sim_due_at <= c.sim_base + make_interval(secs => c.tick * $3))
-                      as is_schedule_due";
+                  extract(epoch from clock_timestamp() - d.due_at)::float8 as late_s";
 
     NOTIFY = "
         select pg_notify(t.channel, t.payload)
@@ -151,13 +170,22 @@ impl Head {
     }
 }
 
+/// What is to be done of ticks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Next {
+    /// When the next is due: zero when one is.
+    pub wait: Duration,
+    /// One is due with which no schedule is.
+    pub is_plain: bool,
+    /// One is due that makes a schedule due.
+    pub is_scheduled: bool,
+}
+
 /// What one step came to.
 #[derive(Debug, Default)]
 pub struct Ticked {
     /// Clocks that have ticked.
     pub heads: Vec<Head>,
-    /// Those of them by which a schedule is due now.
-    pub due: Vec<Head>,
     /// Meshes without anybody, whose clocks stand still now.
     pub paused: Vec<i64>,
     /// How late the ticks were.
@@ -216,27 +244,42 @@ pub async fn heads(db: &impl GenericClient, meshes: &[i64]) -> Result<Vec<Head>>
     Ok(db.query(&heads, &[&meshes]).await?.iter().map(head).collect())
 }
 
-/// When the next tick of these buckets is due: zero when one is; `None` when no clock goes.
-pub async fn next(db: &impl GenericClient, buckets: &[i32]) -> Result<Option<Duration>> {
+/// What is to be done of these buckets' ticks; `None` when no clock goes.
+pub async fn next(db: &impl GenericClient, buckets: &[i32]) -> Result<Option<Next>> {
     let next = db.prepare_cached(NEXT).await?;
-    let in_s: Option<f64> = db.query_one(&next, &[&buckets]).await?.get("in_s");
-    Ok(in_s.map(duration))
+    let row = db.query_one(&next, &[&buckets, &limit::CLOCK_STEP.as_secs_f64()]).await?;
+    let (is_plain, is_scheduled) = (row.get("is_plain"), row.get("is_scheduled"));
+    let next = |in_s| Next { wait: duration(in_s), is_plain, is_scheduled };
+    Ok(row.get::<_, Option<f64>>("in_s").map(next))
 }
 
-/// Lets the clocks of these buckets tick that are due, in the caller's transaction.
+/// Lets the clocks of these buckets tick that are due and with which no schedule is, in the
+/// caller's transaction.
 pub async fn tick(db: &impl GenericClient, buckets: &[i32]) -> Result<Ticked> {
+    tick_some(db, buckets, TICKS_MAX, false).await
+}
+
+/// Lets the clock tick that has been due longest of those that make a schedule due, in the caller's
+/// transaction, in which that fires.
+pub async fn tick_scheduled(db: &impl GenericClient, buckets: &[i32]) -> Result<Ticked> {
+    tick_some(db, buckets, 1, true).await
+}
+
+async fn tick_some(
+    db: &impl GenericClient,
+    buckets: &[i32],
+    most: i64,
+    is_scheduled: bool,
+) -> Result<Ticked> {
     let tick = db.prepare_cached(TICK).await?;
     let step_s = limit::CLOCK_STEP.as_secs_f64();
     let mut ticked = Ticked::default();
-    for row in db.query(&tick, &[&buckets, &TICKS_MAX, &step_s]).await? {
+    for row in db.query(&tick, &[&buckets, &most, &step_s, &is_scheduled]).await? {
         if row.get("paused") {
             ticked.paused.push(row.get("mesh"));
             continue;
         }
         ticked.heads.push(head(&row));
-        if row.get("is_schedule_due") {
-            ticked.due.push(head(&row));
-        }
         ticked.late.push(duration(row.get("late_s")));
     }
     let by_itself = || Event::ClockPaused { by_itself: Some(true) };

@@ -42,6 +42,21 @@ impl Error {
         }
     }
 
+    /// The error in one line, as logs have it: what the server refused by its code and message,
+    /// without the detail, which quotes rows and so what members wrote; else with all causes.
+    pub fn brief(&self) -> String {
+        let of_server = match self {
+            Self::Postgres(error) => error.as_db_error(),
+            Self::Pool(deadpool_postgres::PoolError::Backend(error)) => error.as_db_error(),
+            _ => None,
+        };
+        if let Some(error) = of_server {
+            return format!("{}: {}", error.code().code(), error.message());
+        }
+        let causes = std::iter::successors(Some(self as &dyn std::error::Error), |e| e.source());
+        causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    }
+
     /// Whether the same transaction may succeed if it is run again: 40001, 40P01, and a statement
     /// that took too long or waited too long for a lock.
     pub fn is_retriable(&self) -> bool {

@@ -21,6 +21,7 @@ pub mod direct;
 pub mod duties;
 pub mod fail;
 pub mod fence;
+pub mod files;
 pub mod health;
 pub mod invites;
 pub mod members;

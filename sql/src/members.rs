@@ -51,8 +51,14 @@ statements! {
            set role = $3
          where mesh = $1 and id = $2 and role <> 'owner' and revoked_at is null";
 
+    // A statement of its own: whoever holds the member now has made what the next one ends.
+    WAIT = "
+        select from member
+         where mesh = $1 and id = $2
+           for no key update";
+
     // Its presences end with it: what its sockets still send is skipped before they are closed. So
-    // do its watches.
+    // do its watches and its schedules.
     REVOKE = "
         with revoked as (
             update member
@@ -69,6 +75,11 @@ statements! {
             delete from watch w
              using revoked
              where w.member = revoked.mailbox),
+        unscheduled as (
+            update schedule s
+               set state = 'done', done_at = now(), run_at = null
+              from revoked
+             where s.member = revoked.mailbox and s.state <> 'done'),
         departing as (
             update session s
                set depart_at = case when announced = 'here' then now() end, seen_at = now()
@@ -156,8 +167,8 @@ pub async fn set_role(db: &impl GenericClient, mesh: i64, id: &str, role: Grant)
     Ok(db.execute(&set_role, &[&mesh, &id, &Role::from(role).as_str()]).await? == 1)
 }
 
-/// Takes everything from a member or an admin and returns its mailbox, so that its sockets can be
-/// closed; none for owners and for whom there is not.
+/// Takes everything from a member or an admin, in the caller's transaction, and returns its mailbox,
+/// so that its sockets can be closed; none for owners and for whom there is not.
 pub async fn revoke(db: &impl GenericClient, mesh: i64, id: &str) -> Result<Option<i64>> {
     revoke_if(db, mesh, id, true).await
 }
@@ -173,6 +184,8 @@ async fn revoke_if(
     id: &str,
     admins_too: bool,
 ) -> Result<Option<i64>> {
+    let wait = db.prepare_cached(WAIT).await?;
+    db.execute(&wait, &[&mesh, &id]).await?;
     let revoke = db.prepare_cached(REVOKE).await?;
     let row = db.query_opt(&revoke, &[&mesh, &id, &admins_too]).await?;
     Ok(row.map(|row| row.get("mailbox")))

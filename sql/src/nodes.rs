@@ -110,7 +110,8 @@ pub async fn register_backend(db: &impl GenericClient, node: i32) -> Result<()> 
 /// # Errors
 /// [`Error::Fenced`] when the node is no longer alive.
 pub async fn beat(db: &impl GenericClient, node: i32) -> Result<()> {
-    match db.execute(BEAT, &[&node]).await? {
+    let beat = db.prepare_cached(BEAT).await?;
+    match db.execute(&beat, &[&node]).await? {
         0 => Err(Error::Fenced),
         _ => Ok(()),
     }

@@ -4,6 +4,7 @@
 //! Workers find what is due by an index over their buckets; a fire stores the messages, advances the
 //! row and writes the log in one transaction ([`fire`]). What a member reads and changes is its own.
 
+pub(crate) mod change;
 pub(crate) mod fire;
 mod slots;
 
@@ -12,18 +13,17 @@ use std::time::Duration;
 use jiff::{Timestamp, tz::TimeZone};
 use skein_crypto::plain;
 use skein_wire::{
-    Priority,
-    cron::{self, Cron},
-    limit,
+    Priority, cron, limit,
     schedules::{Clock, Fire, Missed, Outcome, Overlap, Scheduled, State},
 };
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+pub use change::{cancel, pause, resume, run};
 pub use fire::{Due, Failure, Fired, fire};
 pub use slots::serve_at;
 
-use crate::{GenericClient, Result, statement::statements};
+use crate::{GenericClient, Result, iso, statement::statements};
 
 statements! {
     CREATE = "
@@ -41,21 +41,37 @@ statements! {
           from member
          where mesh = $1 and pubkey = $2 and revoked_at is null";
 
+    // Held until the schedule is there: two that are made at once are counted one after the other.
+    HOLD = "
+        select from mesh
+         where no = $1
+           for no key update";
+
+    // Held until the schedule is there, so that whoever revokes the member finds it.
+    IS_MEMBER = "
+        select
+          from member
+         where mailbox = $1 and revoked_at is null
+           for share";
+
     COUNT = "
-        select (select count(*)
-                  from schedule s
-                  join member m on m.mailbox = s.member and m.revoked_at is null
-                 where s.mesh = $1 and s.state <> 'done') as of_mesh,
-               (select count(*) from schedule
-                 where mesh = $1 and member = $2 and state in ('active', 'paused')) as of_member";
+        select count(*) as of_mesh, coalesce(sum(octet_length(s.body)), 0)::bigint as mesh_bytes,
+               count(*) filter (where s.member = $2) as of_member,
+               coalesce(sum(octet_length(s.body)) filter (where s.member = $2), 0)::bigint
+                   as member_bytes
+          from schedule s
+          join member m on m.mailbox = s.member and m.revoked_at is null
+         where s.mesh = $1 and s.state <> 'done'";
 
     LIST = "
         select s.id, s.target, s.to_name, s.nonce, s.body, s.sealed_to, s.subtype, s.priority,
                s.cron, s.tz, s.clock, s.missed, s.overlap, s.jitter_s, s.state, s.slot, s.serve_at,
                s.run_at, s.fired_count, s.created_at, m.display_name,
-               f.slot as fire_slot, f.at as fire_at, f.late_ms, f.outcome, f.message_id, f.detail
-          from (select *, sum(octet_length(body) + 500)
-                              over (order by serve_at, created_at, id) as n_bytes
+               f.slot as fire_slot, f.at as fire_at, f.late_ms, f.outcome, f.message_id, f.detail,
+               s.n_all
+          from (select *, count(*) over () as n_all,
+                       sum(octet_length(body) + 500)
+                           over (order by serve_at, created_at, id) as n_bytes
                   from schedule
                  where mesh = $1 and member = $2 and state in ('active', 'paused')) s
           join member m on m.mailbox = s.member
@@ -80,34 +96,6 @@ statements! {
          where s.mesh = $1 and s.member = $2 and s.id = $3
          order by f.n desc
          limit $4";
-
-    CANCEL = "
-        delete from schedule
-         where mesh = $1 and member = $2 and id = $3 and state in ('active', 'paused')
-        returning target";
-
-    PAUSE = "
-        update schedule
-           set state = 'paused'
-         where mesh = $1 and member = $2 and id = $3 and state = 'active'";
-
-    LOCK = "
-        select cron, tz, clock, jitter_s, slot, serve_at
-          from schedule
-         where mesh = $1 and member = $2 and id = $3 and state = 'paused'
-           for update";
-
-    RESUME = "
-        update schedule
-           set state = 'active', slot = $4, serve_at = $5
-         where mesh = $1 and member = $2 and id = $3 and state = 'paused'";
-
-    // To the millisecond, as it is said and as its message's id is made.
-    RUN = "
-        update schedule
-           set run_at = date_trunc('milliseconds', clock_timestamp())
-         where mesh = $1 and member = $2 and id = $3 and state in ('active', 'paused')
-           and run_at is null";
 
     NEXT = "
         select extract(epoch from min(d.due_at) - clock_timestamp())::float8 as due_in
@@ -184,6 +172,12 @@ pub enum Created {
     MeshFull,
     /// The member has as many as it may.
     MemberFull,
+    /// The bodies of the mesh's would be larger than they may be.
+    MeshBytes,
+    /// The bodies of the member's would be larger than they may be.
+    MemberBytes,
+    /// It is no member any more.
+    NoMember,
 }
 
 /// Has rows found by index on this connection, whatever the tables look like: they are empty one
@@ -206,15 +200,26 @@ pub async fn member_of(db: &impl GenericClient, mesh: i64, key: &str) -> Result<
     Ok(db.query_opt(&member, &[&mesh, &key]).await?.map(|row| row.get("mailbox")))
 }
 
-/// Makes a schedule, unless there are too many. Several made at one moment may overshoot.
+/// Makes a schedule in the caller's transaction, unless there are too many.
 pub async fn create(db: &impl GenericClient, mesh: i64, new: &New<'_>) -> Result<Created> {
+    let hold = db.prepare_cached(HOLD).await?;
+    db.execute(&hold, &[&mesh]).await?;
+    let is_member = db.prepare_cached(IS_MEMBER).await?;
+    if db.query_opt(&is_member, &[&new.member]).await?.is_none() {
+        return Ok(Created::NoMember);
+    }
     let count = db.prepare_cached(COUNT).await?;
     let counts = db.query_one(&count, &[&mesh, &new.member]).await?;
-    if counts.get::<_, i64>("of_mesh") >= limit::SCHEDULES_PER_MESH_MAX {
-        return Ok(Created::MeshFull);
-    }
-    if counts.get::<_, i64>("of_member") >= limit::SCHEDULES_PER_MEMBER_MAX {
-        return Ok(Created::MemberFull);
+    let n_bytes = i64::try_from(new.body.len()).unwrap_or(i64::MAX);
+    for (held, more, max, full) in [
+        ("of_mesh", 1, limit::SCHEDULES_PER_MESH_MAX, Created::MeshFull),
+        ("of_member", 1, limit::SCHEDULES_PER_MEMBER_MAX, Created::MemberFull),
+        ("mesh_bytes", n_bytes, limit::SCHEDULE_BYTES_PER_MESH_MAX, Created::MeshBytes),
+        ("member_bytes", n_bytes, limit::SCHEDULE_BYTES_PER_MEMBER_MAX, Created::MemberBytes),
+    ] {
+        if counts.get::<_, i64>(held).saturating_add(more) > max {
+            return Ok(full);
+        }
     }
     let create = db.prepare_cached(CREATE).await?;
     let jitter_s = i32::try_from(new.jitter_s).unwrap_or(i32::MAX);
@@ -248,11 +253,19 @@ pub async fn create(db: &impl GenericClient, mesh: i64, new: &New<'_>) -> Result
     Ok(Created::Made)
 }
 
-/// The schedules of a member that are not done, the next first, as many as one answer holds.
-pub async fn list(db: &impl GenericClient, mesh: i64, member: i64) -> Result<Vec<Scheduled>> {
+/// The schedules of a member that are not done, the next first, as many as one answer holds; and
+/// how many there are.
+pub async fn list(
+    db: &impl GenericClient,
+    mesh: i64,
+    member: i64,
+) -> Result<(Vec<Scheduled>, usize)> {
     let list = db.prepare_cached(LIST).await?;
     let n_bytes = i64::try_from(limit::LIST_BYTES_MAX).unwrap_or(i64::MAX);
-    Ok(db.query(&list, &[&mesh, &member, &n_bytes]).await?.iter().map(scheduled).collect())
+    let rows = db.query(&list, &[&mesh, &member, &n_bytes]).await?;
+    // One body alone fits: where there are any, there is a row.
+    let n_all = rows.first().map_or(0, |row| row.get::<_, i64>("n_all"));
+    Ok((rows.iter().map(scheduled).collect(), usize::try_from(n_all).unwrap_or_default()))
 }
 
 /// A schedule of a member, also one that is done.
@@ -271,55 +284,6 @@ pub async fn fires(db: &impl GenericClient, mesh: i64, member: i64, id: Uuid) ->
     let fires = db.prepare_cached(FIRES).await?;
     let rows = db.query(&fires, &[&mesh, &member, &id, &limit::SCHEDULE_FIRES_KEPT]).await?;
     Ok(rows.iter().filter_map(fired).collect())
-}
-
-/// Ends a schedule that is not done; returns its target, or `None` when there is none.
-pub async fn cancel(
-    db: &impl GenericClient,
-    mesh: i64,
-    member: i64,
-    id: Uuid,
-) -> Result<Option<String>> {
-    let cancel = db.prepare_cached(CANCEL).await?;
-    let row = db.query_opt(&cancel, &[&mesh, &member, &id]).await?;
-    Ok(row.map(|row| row.get("target")))
-}
-
-/// Stops a schedule that is active; false when there is none.
-pub async fn pause(db: &impl GenericClient, mesh: i64, member: i64, id: Uuid) -> Result<bool> {
-    let pause = db.prepare_cached(PAUSE).await?;
-    Ok(db.execute(&pause, &[&mesh, &member, &id]).await? == 1)
-}
-
-/// Lets a schedule that is paused go on; false when there is none. Slots that passed meanwhile are
-/// not made up for; a one-shot keeps its own. `now` is by the schedule's clock. The caller has a
-/// transaction open.
-pub async fn resume(
-    db: &impl GenericClient,
-    mesh: i64,
-    member: i64,
-    id: Uuid,
-    now: Timestamp,
-) -> Result<bool> {
-    let lock = db.prepare_cached(LOCK).await?;
-    let Some(row) = db.query_opt(&lock, &[&mesh, &member, &id]).await? else { return Ok(false) };
-    let mut slot: Timestamp = row.get("slot");
-    if let Some(text) = row.get::<_, Option<&str>>("cron")
-        && let Ok(cron) = Cron::parse(text)
-        && row.get::<_, Timestamp>("serve_at") <= now
-    {
-        slot = cron.next(now, &zone(row.get("tz"))).unwrap_or(slot);
-    }
-    let jitter_s = u32::try_from(row.get::<_, i32>("jitter_s")).unwrap_or_default();
-    let resume = db.prepare_cached(RESUME).await?;
-    let values = (slot, serve_at(id, slot, jitter_s));
-    Ok(db.execute(&resume, &[&mesh, &member, &id, &values.0, &values.1]).await? == 1)
-}
-
-/// Has a schedule fire beside its slots; false when there is none, or it waits to do so already.
-pub async fn run(db: &impl GenericClient, mesh: i64, member: i64, id: Uuid) -> Result<bool> {
-    let run = db.prepare_cached(RUN).await?;
-    Ok(db.execute(&run, &[&mesh, &member, &id]).await? == 1)
 }
 
 /// How long nothing is due in these buckets; `None`: nothing waits.
@@ -346,6 +310,11 @@ pub async fn forget(db: &impl GenericClient, buckets: &[i32], age: Duration) -> 
 /// The zone of a row: UTC where it has none, or one that is not known here any more.
 fn zone(name: Option<&str>) -> TimeZone {
     name.and_then(cron::zone).unwrap_or(TimeZone::UTC)
+}
+
+/// What the log says of slots that were left out together.
+fn since(first: Timestamp) -> String {
+    format!("since {}", iso(first))
 }
 
 fn number(priority: Priority) -> i16 {

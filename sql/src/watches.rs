@@ -11,7 +11,7 @@
 mod checks;
 mod events;
 
-pub use checks::{Check, Due, Failed, Seen, due, next_in, record};
+pub use checks::{Check, Due, Failed, Held, Seen, due, next_in, record};
 
 use jiff::Timestamp;
 use skein_wire::{

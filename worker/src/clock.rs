@@ -1,12 +1,14 @@
 //! Simulation clocks: lets those tick that are due.
 //!
-//! The ticks of one step are one transaction on the duty's connection, which holds the locks of its
-//! buckets, and every tick is a guarded update (`skein_sql::clock::tick`): no number is given twice,
-//! and none is left out, whoever dies in between. A worker that dies after the commit has told
-//! nobody: nodes tell what is missing before the next number that they hear, or find it in a look.
+//! Ticks are made on the duty's connection, which holds the locks of its buckets, and every tick is
+//! a guarded update (`skein_sql::clock::tick`): no number is given twice, and none is left out,
+//! whoever dies in between. A worker that dies after the commit has told nobody: nodes tell what is
+//! missing before the next number that they hear, or find it in a look.
 //!
 //! Schedules in simulated time fire in the transaction of the tick that makes them due. Where one
-//! tick makes more due than a transaction should hold, the others follow with the next.
+//! tick makes more due than a transaction should hold, the others follow with the next. So that no
+//! clock waits for more than one mesh's schedules, a step is two transactions: the ticks that make
+//! nothing due, all together, then one that does, of the clock that has waited longest.
 //!
 //! A clock of a mesh that nobody is in any more stops instead. Between ticks the duty sleeps until
 //! exactly the next is due; a clock that is set or goes on wakes it.
@@ -55,22 +57,28 @@ impl Clock {
             self.is_ready = true;
         }
         for _ in 0..STEPS_MAX {
-            match clock::next(db, buckets).await? {
-                None => return Ok(SLEEP_MAX),
-                Some(wait) if !wait.is_zero() => return Ok(wait.clamp(TOGETHER, SLEEP_MAX)),
-                Some(_) => (),
+            let Some(next) = clock::next(db, buckets).await? else { return Ok(SLEEP_MAX) };
+            if !next.wait.is_zero() {
+                return Ok(next.wait.clamp(TOGETHER, SLEEP_MAX));
             }
-            let (ticked, fired) = step(db, buckets).await?;
-            if ticked.heads.is_empty() && ticked.paused.is_empty() {
+            let mut n_done = 0;
+            if next.is_plain {
+                n_done += self.say(tick(db, buckets).await?, Vec::new());
+            }
+            if next.is_scheduled {
+                let (ticked, fired) = tick_scheduled(db, buckets).await?;
+                n_done += self.say(ticked, fired);
+            }
+            if n_done == 0 {
                 return Ok(HELD_UP);
             }
-            self.say(ticked, fired);
         }
         Ok(Duration::ZERO)
     }
 
-    /// After the commit.
-    fn say(&self, ticked: Ticked, fired: Vec<Fired>) {
+    /// After the commit; returns how many clocks ticked, or stand still now.
+    fn say(&self, ticked: Ticked, fired: Vec<Fired>) -> usize {
+        let n_done = ticked.heads.len() + ticked.paused.len();
         let tally = self.life.tally(Kind::Clock);
         ticked.late.iter().for_each(|late| tally.done(*late));
         for mesh in &ticked.paused {
@@ -79,36 +87,54 @@ impl Clock {
         debug!(n_ticked = ticked.heads.len(), "{} clocks have ticked", ticked.heads.len());
         self.life.telling.ticks(ticked.heads);
         fired.into_iter().for_each(|fired| schedule::tell(&self.life, fired));
+        n_done
     }
 }
 
-async fn step(db: &impl GenericClient, buckets: &[i32]) -> Result<(Ticked, Vec<Fired>)> {
-    let run = async |text| db.batch_execute(text).await.map_err(skein_sql::Error::from);
-    run("begin").await?;
+/// The ticks that make no schedule due.
+async fn tick(db: &impl GenericClient, buckets: &[i32]) -> Result<Ticked> {
+    run(db, "begin").await?;
     let ticked = clock::tick(db, buckets).await?;
+    commit(db).await?;
+    Ok(ticked)
+}
+
+/// A tick that makes schedules due, with their fires.
+async fn tick_scheduled(db: &impl GenericClient, buckets: &[i32]) -> Result<(Ticked, Vec<Fired>)> {
+    run(db, "begin").await?;
+    let ticked = clock::tick_scheduled(db, buckets).await?;
     let mut fired = Vec::new();
-    for head in &ticked.due {
-        run("savepoint fires").await?;
+    for head in &ticked.heads {
+        run(db, "savepoint fires").await?;
         match fire(db, head).await {
             Ok(its) => fired.extend(its),
-            // No mesh's schedules hold up the clocks of others: they are due at the next tick too.
-            // Where it was the connection, undoing fails too.
+            // No mesh's schedules hold up its clock: they are due at the next tick too. Where it
+            // was the connection, undoing fails too.
             Err(error) => {
-                let (mesh, error) = (head.m, error.chain());
+                let (mesh, error) = (head.m, error.brief());
                 error!(mesh, error, "the schedules of mesh {mesh} did not fire: {error}");
-                run("rollback to savepoint fires").await?;
+                run(db, "rollback to savepoint fires").await?;
             }
         }
-        run("release savepoint fires").await?;
+        run(db, "release savepoint fires").await?;
     }
-    fail::point("clock.before_commit").await;
-    run("commit").await?;
-    fail::point("clock.committed").await;
+    commit(db).await?;
     Ok((ticked, fired))
 }
 
+async fn commit(db: &impl GenericClient) -> Result<()> {
+    fail::point("clock.before_commit").await;
+    run(db, "commit").await?;
+    fail::point("clock.committed").await;
+    Ok(())
+}
+
+async fn run(db: &impl GenericClient, text: &str) -> Result<()> {
+    Ok(db.batch_execute(text).await.map_err(skein_sql::Error::from)?)
+}
+
 /// Fires what this tick of a clock makes due.
-async fn fire(db: &impl GenericClient, head: &Head) -> Result<Vec<Fired>> {
+async fn fire(db: &impl GenericClient, head: &Head) -> skein_sql::Result<Vec<Fired>> {
     let due = Due::Sim { mesh: head.m, now: head.sim_time() };
     let mut fired = Vec::new();
     for _ in 0..BATCHES_MAX {

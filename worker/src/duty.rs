@@ -20,6 +20,8 @@ use crate::{
 
 /// Between attempts to get a connection, or a seat that an older connection still has.
 const RETRY: Duration = Duration::from_millis(250);
+/// The longest wait between attempts: each that fails soon doubles it.
+const RETRY_MAX: Duration = Duration::from_secs(2);
 /// Between attempts to take buckets that somebody still has to give.
 const TAKE_AGAIN: Duration = Duration::from_millis(500);
 /// Between two reports of what was done.
@@ -63,14 +65,17 @@ impl Work {
 /// # Errors
 /// When the node was declared dead, and nothing else.
 pub async fn run(life: Arc<Life>, kind: Kind) -> Result<()> {
+    let mut wait = RETRY;
     while !life.stop.is_cancelled() {
+        let since = Instant::now();
         match on_one_connection(&life, kind).await {
             Ok(()) => (),
             Err(error) if error.is_fenced() => return Err(error),
             Err(error) => {
                 let (kind, error) = (kind.as_str(), error.chain());
                 warn!(kind, error, "the {kind} duty failed: {error}");
-                pause(&life, RETRY).await;
+                wait = if since.elapsed() > wait { RETRY } else { RETRY_MAX.min(2 * wait) };
+                pause(&life, wait).await;
             }
         }
     }

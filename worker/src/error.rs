@@ -1,7 +1,5 @@
 //! How the worker fails.
 
-use std::{error::Error as _, fmt::Write as _};
-
 /// A worker that cannot go on, or a step of it that did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -36,14 +34,11 @@ impl Error {
         }
     }
 
-    /// The error and all its causes in one line.
+    /// The error in one line, as logs have it.
     pub fn chain(&self) -> String {
-        let mut line = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            write!(line, ": {error}").expect("a string takes everything");
-            cause = error.source();
+        match self {
+            Self::Sql(error) => format!("{self}: {}", error.brief()),
+            Self::Settings(_) | Self::Late => self.to_string(),
         }
-        line
     }
 }

@@ -36,7 +36,7 @@ pub async fn run(life: Arc<Life>) -> Result<()> {
 async fn beat(life: &Life) -> Result<()> {
     // A beat that hangs is no beat: another connection may get through.
     let within = life.timing.still_max / 3;
-    let connect = life.connector.connect(Settings::Ordinary);
+    let connect = life.connector.connect_cached(Settings::Ordinary);
     let db = timeout(within, connect).await.map_err(|_| Error::Late)??;
     loop {
         timeout(within, nodes::beat(&db, life.node)).await.map_err(|_| Error::Late)??;

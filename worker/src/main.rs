@@ -17,6 +17,7 @@ async fn main() -> ExitCode {
         }
     };
     config.log.start();
+    skein_sql::files::raise_limit();
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(stop.clone()));
     let watches = Fetching::new(config.fetch_allow, config.deployment_key.map(|key| key.bytes()));

@@ -1,8 +1,9 @@
 //! The sweep: when each of its chores is due.
 //!
 //! What waits for a moment is looked for at every wake-up, by one query: fenced nodes, departures,
-//! which are slept for exactly, leases, and keys whose time is over. The rest happens now and then. Chores of single meshes are done by whoever holds
-//! their bucket, chores of everything by whoever holds the first.
+//! which are slept for exactly, leases, and keys whose time is over. The rest happens now and then,
+//! at such a look. Chores of single meshes are done by whoever holds their bucket, chores of
+//! everything by whoever holds the first.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -95,8 +96,13 @@ impl Chore {
     fn every(self) -> Duration {
         Duration::from_secs(match self {
             Self::Statuses => 15,
-            Self::Nonces | Self::Hooks => 30,
-            Self::Deliveries | Self::Sessions | Self::Counts | Self::Keys | Self::Removed => 60,
+            Self::Deliveries
+            | Self::Sessions
+            | Self::Nonces
+            | Self::Hooks
+            | Self::Counts
+            | Self::Keys
+            | Self::Removed => 60,
             Self::Nodes => 600,
             Self::Partitions => 3600,
         })
@@ -163,7 +169,7 @@ impl Sweep {
             tolerate("ending leases", leases(db, buckets).await)?;
         }
         for chore in Chore::ALL {
-            wait = wait.min(self.chore(db, buckets, chore).await?);
+            self.chore(db, buckets, chore).await?;
         }
         Ok(wait)
     }
@@ -211,23 +217,21 @@ impl Sweep {
         *n_told <= limit::PRESENCE_EVENTS_PER_SECOND
     }
 
-    /// Does a chore if it is due; returns when it is next.
+    /// Does a chore if it is due. None is so urgent that it cannot wait for the next look.
     async fn chore(
         &mut self,
         db: &impl GenericClient,
         buckets: &[i32],
         chore: Chore,
-    ) -> Result<Duration> {
+    ) -> Result<()> {
         if chore.is_global() && !buckets.contains(&GLOBAL) {
-            return Ok(chore.every());
+            return Ok(());
         }
-        let since = self.done.get(&chore).map(Instant::elapsed);
-        if let Some(rest) = since.and_then(|since| chore.every().checked_sub(since)) {
-            return Ok(rest.max(HELD_UP));
+        if self.done.get(&chore).is_some_and(|done| done.elapsed() < chore.every()) {
+            return Ok(());
         }
         self.done.insert(chore, Instant::now());
-        tolerate(chore.as_str(), self.perform(db, buckets, chore).await)?;
-        Ok(chore.every())
+        tolerate(chore.as_str(), self.perform(db, buckets, chore).await)
     }
 
     async fn perform(

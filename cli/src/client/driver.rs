@@ -67,6 +67,17 @@ pub struct Ask {
     pub reply: oneshot::Sender<Result<String, RequestError>>,
 }
 
+/// What the handles are told.
+#[derive(Debug)]
+pub struct Told {
+    /// Where the client is.
+    pub state: watch::Sender<State>,
+    /// Every edge that is known.
+    pub edges: watch::Sender<Vec<String>>,
+    /// The extensions that the server serves.
+    pub serves: watch::Sender<Vec<String>>,
+}
+
 /// Why a connection is over.
 enum Left {
     /// It broke, or the edge ended it.
@@ -86,8 +97,7 @@ pub struct Driver {
     edges: Edges,
     commands: mpsc::UnboundedReceiver<Command>,
     incoming: mpsc::UnboundedSender<Incoming>,
-    state: watch::Sender<State>,
-    known_edges: watch::Sender<Vec<String>>,
+    told: Told,
     backlog: Arc<Backlog>,
     /// Changes that the consumer is too far behind for.
     behind: Behind,
@@ -115,8 +125,7 @@ impl Driver {
         config: Config,
         commands: mpsc::UnboundedReceiver<Command>,
         incoming: mpsc::UnboundedSender<Incoming>,
-        state: watch::Sender<State>,
-        known_edges: watch::Sender<Vec<String>>,
+        told: Told,
         backlog: Arc<Backlog>,
     ) -> Self {
         let mut tick = interval(Duration::from_secs(1));
@@ -131,8 +140,7 @@ impl Driver {
             config,
             commands,
             incoming,
-            state,
-            known_edges,
+            told,
             backlog,
             behind: Behind::default(),
             outbox: Outbox::default(),
@@ -152,7 +160,7 @@ impl Driver {
         let (closed, done) = self.live().await;
         self.finish_writing().await;
         self.outbox.close(&closed);
-        self.state.send_replace(State::Closed(closed.clone()));
+        self.told.state.send_replace(State::Closed(closed.clone()));
         let asks = self.unasked.drain(..).map(|ask| ask.reply);
         for reply in asks.chain(self.asked.drain().map(|(_, reply)| reply)) {
             let _ = reply.send(Err(closed.clone().into()));
@@ -214,7 +222,7 @@ impl Driver {
                 wait = Duration::ZERO;
                 continue;
             }
-            self.known_edges.send_replace(self.edges.known().to_vec());
+            self.told.edges.send_replace(self.edges.known().to_vec());
             let url = self.edges.current().to_owned();
             let hello = encode(&self.config.hello(time::now_ms()), None);
             let problem = match self.meanwhile(Socket::attach(&url, hello)).await? {
@@ -243,7 +251,7 @@ impl Driver {
                 }
             };
             debug!(%problem, "attaching failed, next try in {wait:?}");
-            self.state.send_replace(State::Connecting(Some(problem)));
+            self.told.state.send_replace(State::Connecting(Some(problem)));
         }
     }
 
@@ -283,7 +291,7 @@ impl Driver {
         let edge = self.edges.current().to_owned();
         if let Some(named) = &ack.edges {
             self.edges.learn(named);
-            self.known_edges.send_replace(self.edges.known().to_vec());
+            self.told.edges.send_replace(self.edges.known().to_vec());
         }
         let subscribe = |stream: &String| encode(&Subscribe { stream: stream.clone() }, None);
         self.says = self.follows.iter().map(subscribe).collect();
@@ -291,7 +299,8 @@ impl Driver {
         self.outbox.rewind();
         let n_unacked = self.outbox.len();
         debug!(%edge, presence = ack.presence_id, n_unacked, "attached to {edge}");
-        self.state.send_replace(State::Connected(edge.clone()));
+        self.told.serves.send_replace(ack.serves.clone().unwrap_or_default());
+        self.told.state.send_replace(State::Connected(edge.clone()));
         self.deliver(Incoming::Connected { edge, ack: Box::new(ack) });
         for push in early {
             self.arrived(push);
@@ -307,7 +316,7 @@ impl Driver {
         for (_, reply) in self.asked.drain() {
             let _ = reply.send(Err(RequestError::Lost));
         }
-        self.state.send_replace(State::Connecting(Some(format!("{edge}: {reason}"))));
+        self.told.state.send_replace(State::Connecting(Some(format!("{edge}: {reason}"))));
         self.deliver(Incoming::Disconnected { edge, reason });
     }
 

@@ -15,6 +15,7 @@ use jiff::tz::TimeZone;
 use skein_crypto::Keypair;
 use skein_wire::Priority;
 use skein_wire::clock::GetClock;
+use skein_wire::hello::SCHEDULES;
 use skein_wire::schedules::{Clock, Missed, Overlap, Schedule};
 
 use self::shown::Shown;
@@ -22,7 +23,7 @@ use super::send::Urgency;
 use super::{Context, attach, schedule};
 use crate::client::Client;
 use crate::home::Membership;
-use crate::schedules::{Times, Whom};
+use crate::schedules::{Beyond, Times, Whom};
 use crate::when::{self, When};
 use crate::{Error, Result};
 
@@ -133,6 +134,7 @@ async fn remind(
     let (text, times, note) = plan(args, zone, now)?;
     let whom = whom::find(client, membership, &member, args).await?;
     let call = call(args, &whom, &text, &times, &member)?;
+    known(client, &call)?;
     let upcoming = times.upcoming(now);
     let shown = Shown { args, whom: &whom, times: &times, note, upcoming: &upcoming };
     if !context.out.json {
@@ -173,6 +175,19 @@ fn text(text: String) -> Result<String> {
         return Err(Error::Usage("there is no text to send".into()));
     }
     Ok(text)
+}
+
+/// Refuses what the server would keep as something else, or would not heed.
+fn known(client: &Client, call: &Schedule) -> Result<()> {
+    let beyond = Beyond::of(call).filter(|_| !client.serves(SCHEDULES));
+    let Some(beyond) = beyond else { return Ok(()) };
+    let fix = match beyond {
+        Beyond::Sealed => "--plain sends it as text, which the server can read".to_owned(),
+        Beyond::Zone => "--tz UTC, with the times in UTC".to_owned(),
+        Beyond::Sim => "leave --sim out".to_owned(),
+        Beyond::Option(name) => format!("leave --{name} out"),
+    };
+    Err(Error::Unsupported { what: beyond.words(), fix })
 }
 
 /// What the simulation clock of the mesh shows.

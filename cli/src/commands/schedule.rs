@@ -9,11 +9,13 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::json;
 use skein_crypto::Keypair;
+use skein_wire::hello::SCHEDULES;
 use skein_wire::schedules::{
     CancelScheduled, Clock, GetScheduled, ListScheduled, PauseScheduled, ResumeScheduled,
     RunScheduled, Scheduled, ScheduledDetail,
 };
 
+use super::ids::SCHEDULE;
 use super::{Context, attach};
 use crate::client::Client;
 use crate::output::{harmless, short};
@@ -92,20 +94,22 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     async fn list(&self, client: &Client) -> Result<()> {
-        let mut all = client.request(&ListScheduled {}).await?.messages;
+        let listed = client.request(&ListScheduled {}).await?;
+        let (mut all, more) = (listed.messages, listed.more.unwrap_or(0));
         all.iter_mut().for_each(|one| self.open(one));
-        self.context.out.print(&all, |out| {
-            if all.is_empty() {
+        self.context.out.print(&json!({"schedules": all, "more": more}), |out| {
+            if all.is_empty() && more == 0 {
                 return writeln!(out, "No schedules. `skein remind TEXT in 20m` makes one.");
             }
-            all.iter().try_for_each(|one| self.words(one, out))
+            all.iter().try_for_each(|one| self.words(one, out))?;
+            self.context.out.more(more, out)
         })
     }
 
     async fn cancel(&self, client: &Client, id: &str) -> Result<()> {
         let scheduled_id = find(client, id).await?;
         if !client.request(&CancelScheduled { scheduled_id: scheduled_id.clone() }).await?.ok {
-            return Err(unknown(id));
+            return Err(SCHEDULE.unknown(&scheduled_id));
         }
         let shown = json!({"scheduledId": scheduled_id, "cancelled": true});
         self.context.out.print(&shown, |out| {
@@ -114,6 +118,14 @@ impl Reader<'_> {
     }
 
     async fn detail(&self, client: &Client, id: &str, ask: Ask) -> Result<()> {
+        if !client.serves(SCHEDULES) {
+            return Err(Error::Unsupported {
+                what: "this server is of the old kind: it lists and cancels schedules, and does \
+                       nothing else with them"
+                    .into(),
+                fix: "`skein schedule cancel ID` ends one; `skein remind` makes another".into(),
+            });
+        }
         let scheduled_id = find(client, id).await?;
         let mut detail = match ask {
             Ask::Show => client.request(&GetScheduled { scheduled_id }).await?,
@@ -206,32 +218,10 @@ impl Reader<'_> {
 /// The whole id of the schedule whose id begins so. What is listed by nobody may still be one: what
 /// is done is kept for a day.
 async fn find(client: &Client, id: &str) -> Result<String> {
-    let listed = client.request(&ListScheduled {}).await?.messages;
-    by_prefix(id, listed.into_iter().map(|one| one.id), "schedule")
-}
-
-/// The one of these ids that begins so; what is long enough to be a whole id may be one that is not
-/// listed.
-pub fn by_prefix(id: &str, all: impl Iterator<Item = String>, what: &str) -> Result<String> {
-    /// As long as the ids that servers make.
-    const WHOLE_BYTES: usize = 32;
-    let mut found: Vec<String> = all.filter(|one| one.starts_with(id)).collect();
-    match (found.len(), found.iter().any(|one| one == id)) {
-        (_, true) => Ok(id.to_owned()),
-        (1, _) if !id.is_empty() => Ok(found.remove(0)),
-        (0, _) if id.len() >= WHOLE_BYTES => Ok(id.to_owned()),
-        (0, _) => Err(Error::NotFound(format!(
-            "no {what} of yours has an id that begins with `{id}`; `skein {what} list` lists them"
-        ))),
-        _ => Err(Error::Ambiguous {
-            what: format!("`{id}`"),
-            candidates: found.iter().map(|one| harmless(one)).collect(),
-        }),
+    if SCHEDULE.is_whole(id) {
+        return Ok(id.to_owned());
     }
-}
-
-fn unknown(id: &str) -> Error {
-    Error::NotFound(format!(
-        "you have no schedule `{id}` that is not done; `skein schedule list` lists them"
-    ))
+    let listed = client.request(&ListScheduled {}).await?;
+    let ids = listed.messages.into_iter().map(|one| one.id).collect();
+    SCHEDULE.find(id, ids, listed.more.unwrap_or(0))
 }

@@ -10,12 +10,14 @@ use clap::Subcommand;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::json;
+use skein_wire::hello::WATCHES;
 use skein_wire::watches::{
-    Health, ListWatches, Mode, NotifyOn, TestWatch, Unwatch, Watch, WatchTested, Watched,
+    Health, ListWatches, Mode, NotifyOn, TestWatch, Unwatch, Watch, WatchAck, WatchTested, Watched,
 };
 
-use super::schedule::by_prefix;
+use super::ids::WATCH;
 use super::{Context, attach};
+use crate::client::Client;
 use crate::output::{Output, harmless};
 use crate::when;
 use crate::{Error, Result};
@@ -109,7 +111,10 @@ pub async fn run(context: &Context, command: Command) -> Result<()> {
                 label,
                 group,
             };
-            let ack = attach::ask(context, &call).await?;
+            let attached = attach::attach(context, &context.membership()?).await?;
+            let made = made(&attached.client, &call).await;
+            attached.client.close().await;
+            let ack = made?;
             let shown = json!({
                 "watchId": ack.watch_id, "url": ack.url, "mode": ack.mode,
                 "interval": ack.interval,
@@ -120,12 +125,14 @@ pub async fn run(context: &Context, command: Command) -> Result<()> {
             })
         }
         Command::List => {
-            let all = attach::ask(context, &ListWatches {}).await?.watches;
-            context.out.print(&all, |out| {
-                if all.is_empty() {
+            let listed = attach::ask(context, &ListWatches {}).await?;
+            let (all, more) = (listed.watches, listed.more.unwrap_or(0));
+            context.out.print(&json!({"watches": all, "more": more}), |out| {
+                if all.is_empty() && more == 0 {
                     return writeln!(out, "No watches. `skein watch add URL` makes one.");
                 }
-                all.iter().try_for_each(|one| words(one, &context.out, &zone, out))
+                all.iter().try_for_each(|one| words(one, &context.out, &zone, out))?;
+                context.out.more(more, out)
             })
         }
         Command::Show { id } => show(context, &id, &zone).await,
@@ -134,11 +141,24 @@ pub async fn run(context: &Context, command: Command) -> Result<()> {
     }
 }
 
+async fn made(client: &Client, call: &Watch) -> Result<WatchAck> {
+    if call.group.is_some() && !client.serves(WATCHES) {
+        return Err(unsupported("tells no group of what a watch sees", "leave --group out"));
+    }
+    Ok(client.request(call).await?)
+}
+
+fn unsupported(what: &str, fix: &str) -> Error {
+    let what = format!("this server is of the old kind: it {what}");
+    Error::Unsupported { what, fix: fix.into() }
+}
+
 async fn show(context: &Context, id: &str, zone: &TimeZone) -> Result<()> {
-    let all = attach::ask(context, &ListWatches {}).await?.watches;
-    let id = by_prefix(id, all.iter().map(|one| one.id.clone()), "watch")?;
-    let found = all.into_iter().find(|one| one.id == id);
-    let one = found.ok_or_else(|| unknown(&id))?;
+    let listed = attach::ask(context, &ListWatches {}).await?;
+    let ids = listed.watches.iter().map(|one| one.id.clone()).collect();
+    let id = WATCH.find(id, ids, listed.more.unwrap_or(0))?;
+    let found = listed.watches.into_iter().find(|one| one.id == id);
+    let one = found.ok_or_else(|| WATCH.unknown(&id))?;
     context.out.print(&one, |out| {
         words(&one, &context.out, zone, out)?;
         let headers = one.headers.as_ref().filter(|names| !names.is_empty());
@@ -166,7 +186,10 @@ async fn test(context: &Context, look: Look) -> Result<()> {
     };
     let membership = context.membership()?;
     let attached = attach::attach(context, &membership).await?;
-    let seen = attached.client.request_within(&call, TEST_PATIENCE).await;
+    let seen = match attached.client.serves(WATCHES) {
+        true => attached.client.request_within(&call, TEST_PATIENCE).await.map_err(Error::from),
+        false => Err(unsupported("tries no watch", "`skein watch add URL` makes one")),
+    };
     attached.client.close().await;
     let seen = seen?;
     context.out.print(&seen, |out| tested(&seen, out))?;
@@ -200,22 +223,24 @@ async fn remove(context: &Context, id: &str) -> Result<()> {
     let membership = context.membership()?;
     let attached = attach::attach(context, &membership).await?;
     let ended = async {
-        let all = attached.client.request(&ListWatches {}).await?.watches;
-        let watch_id = by_prefix(id, all.into_iter().map(|one| one.id), "watch")?;
+        let watch_id = match WATCH.is_whole(id) {
+            true => id.to_owned(),
+            false => {
+                let listed = attached.client.request(&ListWatches {}).await?;
+                let ids = listed.watches.into_iter().map(|one| one.id).collect();
+                WATCH.find(id, ids, listed.more.unwrap_or(0))?
+            }
+        };
         Ok::<_, Error>(attached.client.request(&Unwatch { watch_id }).await?)
     };
     let ended = ended.await;
     attached.client.close().await;
     let ended = ended?;
     if ended.url.is_empty() {
-        return Err(unknown(id));
+        return Err(WATCH.unknown(id));
     }
     let shown = json!({"watchId": ended.watch_id, "url": ended.url, "removed": true});
     context.out.print(&shown, |out| writeln!(out, "{} is watched no more.", harmless(&ended.url)))
-}
-
-fn unknown(id: &str) -> Error {
-    Error::NotFound(format!("you have no watch `{id}`; `skein watch list` lists them"))
 }
 
 /// A watch in a few lines.

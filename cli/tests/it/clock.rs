@@ -30,7 +30,7 @@ async fn a_clock_is_set_stopped_and_resumed_and_reminders_go_by_it() {
         inbox.as_array().unwrap().iter().find(|one| one["text"] == "simulated tea").cloned()
     });
     assert_eq!(tea.await["subtype"], "reminder");
-    assert_eq!(due[0]["clock"], "sim");
+    assert_eq!(due["schedules"][0]["clock"], "sim");
 
     let paused = json(&owner, &["clock", "pause"]);
     assert!(paused["paused"] == true && paused["tick"].as_i64().unwrap() >= 3, "{paused}");

@@ -7,6 +7,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use skein::client::{Client, Config, Incoming, Pushes};
 use skein_crypto::{Keypair, plain};
+use skein_wire::hello::SERVES;
 use skein_wire::presence::ListPeers;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -70,7 +71,15 @@ impl Peer {
     pub async fn acknowledge(&mut self, edges: &[&str]) {
         self.send(json!({
             "type": "hello_ack", "presenceId": "P", "memberDisplayName": "Ann",
-            "services": [], "edges": edges,
+            "services": [], "edges": edges, "serves": SERVES,
+        }))
+        .await;
+    }
+
+    /// Accepts a hello as a server does that knows none of the extensions.
+    pub async fn acknowledge_as_old(&mut self) {
+        self.send(json!({
+            "type": "hello_ack", "presenceId": "P", "memberDisplayName": "Ann", "services": [],
         }))
         .await;
     }
@@ -85,6 +94,22 @@ impl Peer {
             }
         };
         timeout(DEADLINE, next).await.expect("the client says something")
+    }
+
+    /// The next text frame; `None` once the client has left.
+    pub async fn rest(&mut self) -> Option<Value> {
+        let next = async {
+            loop {
+                match self.socket.next().await {
+                    Some(Ok(Message::Text(text))) => {
+                        return Some(serde_json::from_str(&text).unwrap());
+                    }
+                    Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
+                    Some(Ok(_)) => (),
+                }
+            }
+        };
+        timeout(DEADLINE, next).await.expect("the client leaves")
     }
 
     /// Expects `list_peers`, and answers that nobody is here.

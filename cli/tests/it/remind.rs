@@ -1,6 +1,8 @@
 //! `skein remind` and `skein schedule`: what is shown, sent and refused, against a scripted edge and
 //! a real mesh.
 
+mod old;
+
 use std::path::Path;
 use std::process::{Output, Stdio};
 
@@ -254,7 +256,7 @@ async fn a_reminder_comes_sealed_to_any_session_of_whom_it_is_for() {
     let shown = said(&bob, &["inbox", "--all"]);
     assert!(shown.contains("[REMINDER] owner  "), "{shown}");
     assert_eq!(came(&bob, "tea is ready").len(), 1);
-    assert_eq!(json(&owner, &["schedule", "list"]), json!([]), "they are done");
+    assert_eq!(json(&owner, &["schedule", "list"])["schedules"], json!([]), "they are done");
 }
 
 #[tokio::test]
@@ -274,6 +276,8 @@ async fn a_schedule_is_listed_held_sent_now_and_ended_by_how_its_id_begins() {
     json(&owner, &["remind", "--plain", "the milk", "--at", &at, "--tz", "UTC"]);
 
     let listed = json(&owner, &["remind", "list"]);
+    assert_eq!(listed["more"], 0);
+    let listed = &listed["schedules"];
     assert_eq!(
         (&listed[0]["message"], &listed[0]["sealed"]),
         (&json!("stand-up\nof all"), &json!(true))
@@ -293,7 +297,11 @@ async fn a_schedule_is_listed_held_sent_now_and_ended_by_how_its_id_begins() {
         words.contains("the milk  for you") && words.contains(&format!("24 Dec {year} 19:00 CET")),
         "{words}"
     );
-    assert_eq!(json(&bob, &["schedule", "list"]), json!([]), "it is its creator's");
+    assert_eq!(
+        json(&bob, &["schedule", "list"]),
+        json!({"schedules": [], "more": 0}),
+        "it is its creator's"
+    );
 
     let begins = &id[..id.len() - 4];
     assert_eq!(json(&owner, &["schedule", "pause", begins])["schedule"]["state"], "paused");

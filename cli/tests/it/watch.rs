@@ -40,7 +40,7 @@ async fn a_watch_tells_of_a_change_as_mail_and_lists_what_it_saw() {
     assert!(inbox.contains(&line), "{inbox}");
     let begins = &id[..id.len() - 4];
     let listed = json(&owner, &["watch", "list"]);
-    assert_eq!(listed.as_array().unwrap().len(), 2);
+    assert_eq!(listed["watches"].as_array().unwrap().len(), 2);
     assert!(!listed.to_string().contains("hidden"), "{listed}");
     let shown = skein(&owner, &["watch", "show", begins]).env("TZ", "Europe/Berlin").output();
     let shown = String::from_utf8(shown.unwrap().stdout).unwrap();
@@ -51,9 +51,29 @@ async fn a_watch_tells_of_a_change_as_mail_and_lists_what_it_saw() {
     assert!(shown.contains("\n  headers  X-Key (values are never shown)\n"), "{shown}");
 
     assert_eq!(json(&owner, &["watch", "rm", begins])["removed"], true);
-    assert_eq!(json(&owner, &["watch", "list"])[0]["lastValue"], "200");
-    assert_eq!(fails(&owner, &["watch", "rm", id], 3).1["code"], "not_found");
+    assert_eq!(json(&owner, &["watch", "list"])["watches"][0]["lastValue"], "200");
+    assert_eq!(fails(&owner, &["watch", "rm", id], 5).1["code"], "watch_not_found");
     assert_eq!(fails(&owner, &["watch", "show", "zz"], 3).1["code"], "not_found");
+}
+
+#[tokio::test]
+async fn an_admin_ends_the_watch_of_another_by_its_whole_id() {
+    let place = Place::start(1).await;
+    let owner = place.owner();
+    let (ann, bob) = (place.member(&owner, "ann"), place.member(&owner, "bob"));
+    let made = json(&ann, &["watch", "add", "https://example.org/", "--label", "page"]);
+    let id = made["watchId"].as_str().unwrap();
+
+    let (_, error) = fails(&owner, &["watch", "rm", &id[..6]], 3);
+    assert_eq!(error["code"], "not_found");
+    assert!(error["hint"].as_str().unwrap().contains("an admin ends another's by its whole id"));
+    let (_, error) = fails(&bob, &["watch", "rm", id], 5);
+    assert_eq!(error["code"], "forbidden", "{error}");
+    let audit = json(&owner, &["audit", "list", "--event", "watch_created"]);
+    assert!(audit.to_string().contains(id), "that is where an admin finds it: {audit}");
+
+    assert_eq!(json(&owner, &["watch", "rm", id])["removed"], true);
+    assert_eq!(json(&ann, &["watch", "list"])["watches"], json!([]));
 }
 
 #[tokio::test]

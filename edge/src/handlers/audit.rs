@@ -36,7 +36,7 @@ pub async fn handle(ctx: &Context<'_>, request: Request) -> Result<Option<String
 /// The contract has a code of its own for a log that cannot be read, which old clients get too.
 fn named(code: Code, error: Error) -> Error {
     let Error::Sql(cause) = error else { return error };
-    error!(error = ?cause, "the audit log could not be read");
+    error!(error = cause.brief(), "the audit log could not be read");
     measure::unserved();
     code.into()
 }

@@ -234,12 +234,18 @@ async fn now(ctx: &Context<'_>, db: &skein_sql::Db, clock: Clock) -> Result<Time
 }
 
 fn made(created: Created) -> Result<()> {
-    let (whose, max) = match created {
-        Created::Made => return Ok(()),
-        Created::MeshFull => ("a mesh", limit::SCHEDULES_PER_MESH_MAX),
-        Created::MemberFull => ("a member", limit::SCHEDULES_PER_MEMBER_MAX),
+    let schedules = |whose: &str, max| format!("{whose} has at most {max} schedules; cancel some");
+    let bytes = |whose: &str, max: i64| {
+        format!("the schedules of {whose} hold at most {} MiB of text; cancel some", max >> 20)
     };
-    let why = format!("{whose} has at most {max} schedules; cancel some");
+    let why = match created {
+        Created::Made => return Ok(()),
+        Created::NoMember => return Err(Code::Unauthorized.into()),
+        Created::MeshFull => schedules("a mesh", limit::SCHEDULES_PER_MESH_MAX),
+        Created::MemberFull => schedules("a member", limit::SCHEDULES_PER_MEMBER_MAX),
+        Created::MeshBytes => bytes("a mesh", limit::SCHEDULE_BYTES_PER_MESH_MAX),
+        Created::MemberBytes => bytes("a member", limit::SCHEDULE_BYTES_PER_MEMBER_MAX),
+    };
     Err(Error::Refused(Code::ScheduleLimit, why))
 }
 
@@ -257,17 +263,21 @@ async fn wake(db: &skein_sql::Db, slot: Timestamp, now: Timestamp) {
 /// failure here is no failure of the call, which would be repeated.
 async fn wake_now(db: &skein_sql::Db) {
     if let Err(error) = duties::wake(db, Kind::Schedule).await {
-        warn!(?error, "workers were not woken for a schedule");
+        let error = error.brief();
+        warn!(error, "workers were not woken for a schedule: {error}");
     }
 }
 
 async fn list(ctx: &Context<'_>) -> Result<ScheduledList> {
     let session = ctx.session;
-    let mut messages = schedules::list(&ctx.db().await?, session.mesh, session.member).await?;
+    let (mut messages, n_all) =
+        schedules::list(&ctx.db().await?, session.mesh, session.member).await?;
     if !session.caps.replies {
         messages = messages.into_iter().map(|scheduled| scheduled.plain()).collect();
     }
-    Ok(ScheduledList { messages: fitting(messages) })
+    let messages = fitting(messages);
+    let more = u32::try_from(n_all.saturating_sub(messages.len())).unwrap_or(u32::MAX);
+    Ok(ScheduledList { messages, more: (more > 0).then_some(more) })
 }
 
 async fn cancel(ctx: &Context<'_>, call: CancelScheduled) -> Result<CancelScheduledAck> {

@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
-use skein_fetch::{FetchError, Fetcher, Refused, outcome, value};
+use skein_fetch::{Fetcher, Refused, outcome, value};
 use skein_sql::{
     audit::{self, Actor},
     duties::{self, Kind},
@@ -24,6 +24,7 @@ use skein_wire::{
 use tracing::warn;
 
 use super::{Context, Error, Result, fitting, groups::is_path};
+use crate::watches::NoRoom;
 
 /// Serves one watches message.
 pub async fn handle(ctx: &Context<'_>, request: Request) -> Result<Option<String>> {
@@ -31,7 +32,7 @@ pub async fn handle(ctx: &Context<'_>, request: Request) -> Result<Option<String
         Request::Watch(call) => Ok(ctx.reply::<Watch>(&watch(ctx, &call).await?)),
         Request::Unwatch(call) => Ok(ctx.reply::<Unwatch>(&unwatch(ctx, call).await?)),
         Request::ListWatches(_) => Ok(ctx.reply::<ListWatches>(&list(ctx).await?)),
-        Request::TestWatch(call) => test(ctx, call).map(|()| None),
+        Request::TestWatch(call) => test(ctx, call).await.map(|()| None),
     }
 }
 
@@ -75,7 +76,7 @@ async fn watch(ctx: &Context<'_>, call: &Watch) -> Result<WatchAck> {
     transaction.commit().await.map_err(skein_sql::Error::from)?;
     // The first check is due at once; without this it would be within a minute.
     if let Err(error) = duties::wake(&db, Kind::Watch).await {
-        warn!(?error, "workers were not woken for a watch");
+        warn!(error = error.brief(), "workers were not woken for a watch");
     }
     Ok(WatchAck { watch_id: id, url: call.url.clone(), mode: mode.as_str().to_owned(), interval })
 }
@@ -212,33 +213,45 @@ async fn list(ctx: &Context<'_>) -> Result<WatchList> {
         // Extensions go to those that know them.
         watches = watches.into_iter().map(Watched::plain).collect();
     }
-    Ok(WatchList { watches: fitting(watches) })
+    let n_all = watches.len();
+    let watches = fitting(watches);
+    let more = u32::try_from(n_all - watches.len()).unwrap_or(u32::MAX);
+    Ok(WatchList { watches, more: (more > 0).then_some(more) })
 }
 
 /// Makes one check, and answers when it is done: what else this session says does not wait for it.
-fn test(ctx: &Context<'_>, call: TestWatch) -> Result<()> {
+/// It ends with its session, whom nobody else can answer for.
+async fn test(ctx: &Context<'_>, call: TestWatch) -> Result<()> {
     let Asked { extract, headers } =
         asked(ctx, &call.url, call.extract.as_deref(), call.headers.as_ref())?;
+    let session = ctx.session.clone();
     let request = skein_fetch::Request {
         url: call.url.clone(),
         headers: headers.cloned().unwrap_or_default(),
+        member: Some(session.member),
         ..skein_fetch::Request::default()
     };
     let (extract, mode) = (extract.map(str::to_owned), call.mode.unwrap_or_default());
-    let Ok(room) = ctx.node.watches.tests.clone().try_acquire_owned() else {
-        return Err(Code::TooManyCalls.into());
-    };
-    let (session, stop) = (ctx.session.clone(), ctx.node.stop.clone());
-    let (fetcher, req_id) = (ctx.node.watches.fetcher.clone(), ctx.req_id.map(str::to_owned));
+    let room = ctx.node.watches.tests.room(session.member).map_err(|none| match none {
+        NoRoom::AtOnce => Code::TooManyCalls,
+        NoRoom::Rate => Code::RateLimited,
+    })?;
+    let event = Event::WatchTested { url: audited(&call.url) };
+    let actor = Actor::Member(session.member, &session.name);
+    audit::add(&ctx.db().await?, session.mesh, actor, event).await?;
+    let (stop, fetcher) = (ctx.node.stop.clone(), ctx.node.watches.fetcher.clone());
+    let req_id = ctx.req_id.map(str::to_owned);
     tokio::spawn(async move {
         let _room = room;
         let frame = tokio::select! {
+            biased;
             tested = tested(&fetcher, &request, mode, extract.as_deref()) => {
                 skein_wire::encode(&tested, req_id.as_deref())
             }
             () = stop.cancelled() => {
                 skein_wire::encode(&Refusal::new(Code::Unavailable), req_id.as_deref())
             }
+            () = session.out.closed.cancelled() => return,
         };
         session.out.frame(frame);
     });
@@ -265,7 +278,7 @@ async fn tested(
         error: None,
     };
     match fetched {
-        Err(error) => tested.error = Some(words(&error)),
+        Err(error) => tested.error = Some(outcome::why(&error.to_string())),
         Ok(response) => {
             tested.final_url.clone_from(&response.final_url);
             tested.status = response.status;
@@ -275,15 +288,9 @@ async fn tested(
             let (value, _) = outcome::read(mode, extract.map(str::to_owned), response).await;
             match value {
                 Ok(value) => (tested.value, tested.hash) = (value.text, value.hash),
-                Err(why) => tested.error = Some(why),
+                Err(why) => tested.error = Some(outcome::why(&why)),
             }
         }
     }
     tested
-}
-
-fn words(error: &FetchError) -> String {
-    let mut words = error.to_string();
-    words.truncate(words.floor_char_boundary(limit::WATCH_ERROR_BYTES_MAX));
-    words
 }

@@ -5,7 +5,7 @@ use openapi::Error;
 use poem::{Response, http::StatusCode};
 use poem_openapi::{ApiResponse, payload::Json};
 use skein_openapi as openapi;
-use skein_wire::Code;
+use skein_wire::{Code, limit};
 use tracing::{error, warn};
 
 /// A refusal.
@@ -43,7 +43,12 @@ pub enum Fault {
     Internal(Json<Error>),
     /// `unavailable`: the database does not answer, or this edge has too many messages on their way.
     #[oai(status = 503)]
-    Unavailable(Json<Error>),
+    Unavailable(
+        Json<Error>,
+        /// Seconds to wait before asking again.
+        #[oai(header = "Retry-After")]
+        u32,
+    ),
 }
 
 impl Fault {
@@ -73,7 +78,7 @@ impl Fault {
             409 => Self::Conflict(error),
             413 => Self::TooLarge(error),
             429 => Self::Limited(error),
-            503 => Self::Unavailable(error),
+            503 => Self::Unavailable(error, limit::RETRY_AFTER_SECONDS),
             _ => Self::Internal(error),
         }
     }
@@ -111,9 +116,9 @@ impl From<skein_sql::Error> for Fault {
 pub fn code_of(failed: &skein_sql::Error) -> Code {
     // Whatever kept a connection from coming up: without one there is no database for us.
     if failed.is_connection() || matches!(failed, skein_sql::Error::Pool(_)) {
-        warn!(error = ?failed, "the database does not answer a request");
+        warn!(error = failed.brief(), "the database does not answer a request");
         return Code::Unavailable;
     }
-    error!(error = ?failed, "a request's statement failed");
+    error!(error = failed.brief(), "a request's statement failed");
     Code::Internal
 }

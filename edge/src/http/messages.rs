@@ -21,7 +21,7 @@ use skein_sql::{Db, Error, api_keys, serve};
 use skein_wire::{self as wire, Code};
 use uuid::Uuid;
 
-use super::{Body, Caller, Fault, Tag, db};
+use super::{Body, Caller, Fault, Tag, db, fault::code_of};
 use crate::{
     Edge,
     handlers::{self, messaging},
@@ -90,8 +90,14 @@ impl MessageRoutes {
         };
         let posted = posting::post(&edge.node(), &post).await.map_err(|error| match error {
             posting::Error::Refused(code) => Fault::new(code),
-            posting::Error::Busy => {
-                Fault::hinting(Code::Unavailable, posting::BUSY, "take the same `id` again")
+            posting::Error::Busy => again(posting::BUSY),
+            posting::Error::Lost(error) => {
+                code_of(&error);
+                again(posting::LOST)
+            }
+            posting::Error::Unknown(error) => {
+                code_of(&error);
+                again("the database does not answer; it is not known whether this is stored")
             }
             posting::Error::Sql(error) => error.into(),
         })?;
@@ -168,6 +174,11 @@ impl MessageRoutes {
         tx.commit().await.map_err(Error::from)?;
         Ok(Json(Settled { settled: i64::try_from(n).unwrap_or(i64::MAX) }))
     }
+}
+
+/// Refuses what may be sent again: under its `id` it is stored once.
+fn again(why: &str) -> Fault {
+    Fault::hinting(Code::Unavailable, why, "take the same `id` again")
 }
 
 /// A message before its body was read.

@@ -117,7 +117,11 @@ async fn take(relay: &Relay, pool: &Pool, part: &[(i32, Parcel)]) -> Option<Hash
                 pause::database(pool).await.ok()?;
             }
             Err(error) => {
-                error!(?error, n_rows = rows.len(), "relayed frames could not be read");
+                error!(
+                    error = error.brief(),
+                    n_rows = rows.len(),
+                    "relayed frames could not be read"
+                );
                 return Some(HashMap::new());
             }
         }

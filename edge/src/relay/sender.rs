@@ -108,7 +108,11 @@ impl Sender {
             }
             tries_left -= 1;
             if tries_left == 0 {
-                error!(?error, n_parcels = batch.len(), "parcels could not be relayed");
+                error!(
+                    error = error.brief(),
+                    n_parcels = batch.len(),
+                    "parcels could not be relayed"
+                );
                 measure::relay_dropped(batch.len());
                 break;
             }

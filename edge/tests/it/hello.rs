@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use skein_crypto::{Keypair, hello};
+use skein_wire::hello::SERVES;
 
 use crate::harness::{Member, OLD, OURS, Peer, TestEdge, TestMesh, hello_frame, pass};
 
@@ -349,7 +350,8 @@ async fn the_acknowledgement_is_exactly_the_contracts() {
     let mut expected = edges;
     expected.sort();
     assert_eq!(told, expected, "ours is told where else the mesh is");
-    assert_eq!(ours.as_object().unwrap().len(), 5, "{ours}");
+    assert_eq!(ours["serves"], json!(SERVES), "and what a server of the old kind ignores");
+    assert_eq!(ours.as_object().unwrap().len(), 6, "{ours}");
 }
 
 #[tokio::test]

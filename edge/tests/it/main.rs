@@ -20,6 +20,7 @@ mod hello;
 mod http;
 mod join;
 mod limits;
+mod lost;
 mod memory;
 mod mesh_info;
 mod messaging;

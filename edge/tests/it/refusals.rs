@@ -196,7 +196,7 @@ async fn checks_that_are_tried_have_their_room_and_end_with_their_edge() {
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", silent.local_addr().unwrap());
     let test = |n: usize| json!({"type": "watch_test", "url": url, "_reqId": n.to_string()});
-    let max = limit::WATCH_TESTS_AT_ONCE_MAX;
+    let max = limit::WATCH_TESTS_AT_ONCE_PER_MEMBER_MAX;
 
     for n in 0..=max {
         ann.send(&test(n)).await;

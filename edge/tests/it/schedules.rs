@@ -14,7 +14,7 @@ use skein_sql::{
     sweep,
 };
 
-use crate::harness::{OLD, OURS, Peer, TestMesh};
+use crate::harness::{OLD, OURS, Peer, SOON, TestMesh};
 
 /// A moment that many milliseconds from now.
 fn later(ms: i64) -> i64 {
@@ -292,6 +292,97 @@ async fn a_worker_is_woken_for_what_is_due_soon_and_not_for_what_is_not() {
 
     assert_eq!(note::woken(&heard.payload).as_deref(), Some("schedule"));
     assert!(listener.notifications.try_recv().is_err(), "one is woken for, not two");
+}
+
+#[tokio::test]
+async fn a_call_is_answered_also_where_the_workers_could_not_be_woken() {
+    let mesh = TestMesh::start(1).await;
+    let mut ann = mesh.peer("ann", 0).await;
+    make(&mut ann, one_shot("*", "before", later(0))).await;
+    let connector = skein_sql::Connector::new(&mesh.database.url()).unwrap();
+    let holder = connector.connect(Settings::Ordinary).await.unwrap();
+    let watcher = connector.connect(Settings::Ordinary).await.unwrap();
+    // Who is woken is asked after the commit, and waits here until it is cancelled.
+    let lock = "set idle_in_transaction_session_timeout = 0;
+                begin;
+                lock table node in access exclusive mode";
+    holder.batch_execute(lock).await.unwrap();
+    let cancel = "select count(*) filter (where pg_cancel_backend(pid)) = 1
+                    from pg_stat_activity
+                   where datname = current_database() and wait_event_type = 'Lock'
+                     and query like '%pg_notify%''worker''%'";
+
+    let cancelling = async {
+        while !watcher.query_one(cancel, &[]).await.unwrap().get::<_, bool>(0) {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        holder.batch_execute("rollback").await.unwrap();
+    };
+    let frame = one_shot("*", "tea", later(0));
+    let (ack, ()) = tokio::join!(ann.call(frame), cancelling);
+
+    assert_eq!(ack["type"], "scheduled_ack", "{ack}");
+    assert_eq!(list(&mut ann).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_list_that_does_not_fit_a_frame_says_how_many_are_left_out() {
+    let mesh = TestMesh::start(1).await;
+    let mut ann = mesh.peer("ann", 0).await;
+    let text = "a".repeat(700_000);
+    for n in 0..5 {
+        make(&mut ann, one_shot("*", &text, later(3_600_000 + n))).await;
+        let all = ann.call(json!({"type": "list_scheduled"})).await;
+        let n_listed = all["messages"].as_array().unwrap().len();
+        let more = all["more"].as_u64().unwrap_or(0);
+        assert_eq!(n_listed as i64 + more.cast_signed(), n + 1);
+        assert_eq!(all.get("more").is_some(), n >= 3, "{n_listed} fit");
+    }
+}
+
+#[tokio::test]
+async fn a_sealed_schedule_that_fires_is_in_the_audit_log_as_its_creators() {
+    let mesh = TestMesh::start(1).await;
+    let (mut ann, bob) = (mesh.peer("ann", 0).await, mesh.peer("bob", 0).await);
+    let to = bob.member.keys.public.hex();
+    let sealed = Pairs::new(&ann.member.keys.secret).seal(&bob.member.keys.public, "tea").unwrap();
+    let frame = json!({"type": "schedule", "to": to, "deliverAt": later(0), "nonce": sealed.nonce,
+                       "ciphertext": sealed.ciphertext});
+    make(&mut ann, frame).await;
+
+    fire(&mesh).await;
+
+    // Messages are looked for once a second at most.
+    let ask = json!({"type": "audit_query", "eventType": "message_sent"});
+    let looking = async {
+        loop {
+            let entries = ann.call(ask.clone()).await["entries"].clone();
+            if entries[0].is_object() {
+                return entries;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    let found = tokio::time::timeout(SOON, looking).await.expect("it is found");
+    assert_eq!(found[0]["actor"], "ann", "{found}");
+    assert_eq!(found[0]["payload"]["targetSpec"], json!(to), "{found}");
+}
+
+#[tokio::test]
+async fn a_session_that_was_lost_gets_its_reminder_when_it_comes_back() {
+    let mesh = TestMesh::start(1).await;
+    let mut ann = mesh.old_peer("ann", 0).await;
+    let (to, member, session) = (ann.key(), ann.member.clone(), ann.session.clone());
+    let _other = Peer::connect(&mesh.edges[0], &member, Keypair::generate(), OURS).await;
+    make(&mut ann, one_shot(&to, "stand up", later(0))).await;
+    ann.vanish();
+    mesh.until("select count(*) from presence", "1").await;
+
+    fire(&mesh).await;
+    let mut ann = Peer::connect(&mesh.edges[0], &member, session, OLD).await;
+    let push = ann.push().await;
+
+    assert_eq!(plain::decode(push["ciphertext"].as_str().unwrap()).unwrap(), "stand up");
 }
 
 #[tokio::test]

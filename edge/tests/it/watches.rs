@@ -3,11 +3,13 @@
 
 mod refused;
 mod told;
+mod tried;
 
 use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::{Value, json};
 use skein_sql::watches::{self, Check, Due, Seen};
+use skein_wire::limit;
 
 use crate::{
     harness::{OURS, Peer, TestMesh},
@@ -45,7 +47,7 @@ fn fields(value: &Value) -> BTreeSet<&str> {
 async fn see(mesh: &TestMesh, text: &str) {
     mesh.run("update watch set next_at = now()").await;
     let db = mesh.edges[0].edge.pool.get().await.unwrap();
-    let due = watches::due(&db, &buckets(), Duration::ZERO, 1000).await.unwrap();
+    let due = watches::due(&db, &buckets(), Duration::ZERO, 1000, &[]).await.unwrap();
     let checks: Vec<Check> = due.into_iter().map(|due| saw(due, text)).collect();
     watches::record(&db, &checks).await.unwrap();
 }
@@ -158,6 +160,30 @@ async fn making_and_ending_a_watch_is_audited_without_its_secrets() {
 }
 
 #[tokio::test]
+async fn a_list_that_does_not_fit_a_frame_says_how_many_are_left_out() {
+    let mesh = TestMesh::start(1).await;
+    let mut ann = mesh.peer("ann", 0).await;
+    let fill = format!(
+        "insert into watch (mesh, id, member, url, mode, interval_s, notify_on, phase, value, hash)
+         select m.mesh, 'w_' || lpad(to_hex(n), 8, '0'), m.mailbox, repeat('u', 2048), 'hash', 60,
+                'change', 0, repeat('v', 4000), repeat('0', 16)
+           from member m, generate_series(1, {}) n
+          where m.display_name = 'ann'",
+        limit::WATCHES_PER_MEMBER_MAX
+    );
+    mesh.run(&fill).await;
+    let all = usize::try_from(limit::WATCHES_PER_MEMBER_MAX).unwrap();
+
+    let cut = ann.call(json!({"type": "watch_list"})).await;
+    mesh.run("delete from watch where id > 'w_00000009'").await;
+    let whole = ann.call(json!({"type": "watch_list"})).await;
+
+    let n_listed = cut["watches"].as_array().unwrap().len();
+    assert!(n_listed > 10 && cut["more"] == json!(all - n_listed), "{n_listed} {}", cut["more"]);
+    assert_eq!((whole["watches"].as_array().unwrap().len(), whole.get("more")), (9, None));
+}
+
+#[tokio::test]
 async fn headers_are_sealed_and_never_shown() {
     let mesh = TestMesh::start(1).await;
     let mut ann = mesh.peer("ann", 0).await;
@@ -171,43 +197,6 @@ async fn headers_are_sealed_and_never_shown() {
     let sealed = mesh.ask("select headers from watch").await.unwrap();
     let opened = skein_crypto::at_rest::open(&[0x5a; 32], &sealed).unwrap();
     assert_eq!(opened, br#"{"X-Token":"canary-77aa"}"#);
-}
-
-#[tokio::test]
-async fn a_check_is_tried_while_the_session_goes_on() {
-    let allow = &[("SKEIN_FETCH_ALLOW", "127.0.0.0/8"), ("SKEIN_TEST_TARGETS", "1")];
-    let mesh = TestMesh::start_with(1, allow).await;
-    let mut ann = mesh.peer("ann", 0).await;
-    let url = |path: &str| format!("http://127.0.0.1:{}{path}", mesh.edges[0].port);
-
-    let test = json!({"type": "watch_test", "url": url("/health"), "mode": "json",
-                      "extract": "db"});
-    let seen = ann.call(test).await;
-    assert_eq!((&seen["type"], &seen["status"]), (&json!("watch_test_result"), &json!(200)));
-    assert_eq!((&seen["value"], seen.get("error")), (&json!("up"), None));
-    assert_eq!((&seen["url"], &seen["finalUrl"]), (&json!(url("/health")), &json!(url("/health"))));
-    assert_eq!(seen["contentType"], "application/json");
-    assert!(seen["bytes"].as_u64().unwrap() > 20 && seen["hash"].as_str().unwrap().len() == 16);
-
-    let page = json!({"type": "watch_test", "url": url("/test/html")});
-    let (first, second) = (ann.call(page.clone()).await, ann.call(page).await);
-    assert_ne!(first["value"], second["value"], "it changes");
-    let nowhere = ann.call(json!({"type": "watch_test", "url": url("/nowhere")})).await;
-    assert_eq!((&nowhere["status"], &nowhere["error"]), (&json!(404), &json!("HTTP 404")));
-    assert_eq!((&nowhere["value"], &nowhere["hash"]), (&json!(""), &json!("")));
-    let kept = mesh.ask("select count(*) from watch").await;
-    assert_eq!(kept.as_deref(), Some("0"));
-
-    // One that does not answer holds up nothing that the session says meanwhile.
-    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let at = format!("http://{}/", silent.local_addr().unwrap());
-    ann.send(&json!({"type": "watch_test", "url": at, "_reqId": "slow"})).await;
-    let (socket, _) = silent.accept().await.unwrap();
-    ann.peers().await;
-    drop(socket);
-    let failed = ann.find(|frame| frame["_reqId"] == "slow").await;
-    assert_eq!((&failed["type"], &failed["status"]), (&json!("watch_test_result"), &json!(0)));
-    assert!(!failed["error"].as_str().unwrap().is_empty(), "{failed}");
 }
 
 #[tokio::test]

@@ -89,7 +89,23 @@ impl Drop for Site {
 impl Site {
     /// A server of plain HTTP.
     pub async fn start(script: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Self {
-        Self::listen(None, script).await
+        Self::at("127.0.0.1", script).await
+    }
+
+    /// A server of plain HTTP at another address of loopback: a host of its own.
+    pub async fn at(
+        address: &str,
+        script: impl Fn(&Asked) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        Self::on(&format!("{address}:0"), script).await
+    }
+
+    /// A server of plain HTTP at an address and a port.
+    pub async fn on(
+        listens_on: &str,
+        script: impl Fn(&Asked) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        Self::listen(listens_on, None, script).await
     }
 
     /// A server over TLS.
@@ -97,14 +113,15 @@ impl Site {
         tls: ServerConfig,
         script: impl Fn(&Asked) -> Reply + Send + Sync + 'static,
     ) -> Self {
-        Self::listen(Some(TlsAcceptor::from(Arc::new(tls))), script).await
+        Self::listen("127.0.0.1:0", Some(TlsAcceptor::from(Arc::new(tls))), script).await
     }
 
     async fn listen(
+        listens_on: &str,
         tls: Option<TlsAcceptor>,
         script: impl Fn(&Asked) -> Reply + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind(listens_on).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (n_connections, asked) = (Arc::<AtomicUsize>::default(), Arc::default());
         let (n, log, script): (_, Arc<Mutex<Vec<Asked>>>, Arc<Script>) =

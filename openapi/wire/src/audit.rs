@@ -263,6 +263,11 @@ pub enum Event<'a> {
         /// What it looked at, without its query.
         url: &'a str,
     },
+    /// A check of a URL was tried.
+    WatchTested {
+        /// What it looked at, without its query.
+        url: &'a str,
+    },
 }
 
 impl<'a> Event<'a> {
@@ -324,6 +329,7 @@ impl<'a> Event<'a> {
             Self::ClockResumed {} => "clock_resumed",
             Self::WatchCreated { .. } => "watch_created",
             Self::WatchDeleted { .. } => "watch_deleted",
+            Self::WatchTested { .. } => "watch_tested",
         }
     }
 

@@ -11,6 +11,12 @@ use crate::{groups::Group, stats::Totals};
 
 /// The `type` of a hello.
 pub const TYPE: &str = "hello";
+/// The fields of [`crate::schedules::Schedule`] and the calls that are extensions.
+pub const SCHEDULES: &str = "schedules";
+/// The same of [`crate::watches`].
+pub const WATCHES: &str = "watches";
+/// What this version serves.
+pub const SERVES: [&str; 2] = [SCHEDULES, WATCHES];
 
 /// Who is there.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -137,4 +143,8 @@ pub struct HelloAck {
     /// Extension: multicasts since the session was last here that are not given any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_out: Option<u64>,
+    /// Extension: [`SERVES`], what of the extensions is served that a server without them would
+    /// ignore in silence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serves: Option<Vec<String>>,
 }

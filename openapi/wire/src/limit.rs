@@ -181,6 +181,8 @@ pub const WEBHOOK_MEMORY: Duration = Duration::from_secs(24 * 3600);
 pub const POSTS_AT_ONCE_MAX: usize = 4;
 /// How long a post waits for its turn; then it is told that nothing was stored.
 pub const POST_PATIENCE: Duration = Duration::from_secs(5);
+/// Seconds after which whoever was answered 503 may ask again.
+pub const RETRY_AFTER_SECONDS: u32 = 1;
 /// Requests of one API key a minute, on each edge, unless the deployment sets another; beyond, 429.
 pub const API_KEY_REQUESTS_PER_MINUTE: u32 = 6000;
 /// How long a hook that found no presence waits for one.
@@ -284,6 +286,10 @@ pub const WATCH_LABEL_BYTES_MAX: usize = 256;
 pub const WATCH_HEADERS_BYTES_MAX: usize = 8 * 1024;
 /// Checks that are tried at once, on one edge.
 pub const WATCH_TESTS_AT_ONCE_MAX: usize = 64;
+/// Of those, one member's.
+pub const WATCH_TESTS_AT_ONCE_PER_MEMBER_MAX: usize = 2;
+/// Checks that one member tries on one edge in a minute.
+pub const WATCH_TESTS_PER_MINUTE_PER_MEMBER: u32 = 30;
 /// Why a check failed.
 pub const WATCH_ERROR_BYTES_MAX: usize = 256;
 /// So many checks of a watch that fail in a row are told, once.
@@ -291,6 +297,12 @@ pub const WATCH_FAILURES_TOLD: i32 = 5;
 /// The longest that a watch whose checks fail waits for the next, unless its interval is longer:
 /// each failure doubles the wait.
 pub const WATCH_BACK_OFF_MAX: Duration = Duration::from_secs(3600);
+/// Checks that one worker has in hand, waiting for their moment or their answer, of one member.
+pub const WATCHES_IN_HAND_PER_MEMBER_MAX: i64 = 128;
+/// When a check that found no room is tried again, unless the watch's interval is shorter.
+pub const WATCH_BUSY_AGAIN: Duration = Duration::from_secs(5);
+/// So many checks of a watch in a row that found no room are said in the list.
+pub const WATCH_BUSY_TOLD: u32 = 5;
 
 /// A cron expression.
 pub const CRON_BYTES_MAX: usize = 256;
@@ -302,6 +314,10 @@ pub const SCHEDULE_TO_NAME_BYTES_MAX: usize = 4 * DISPLAY_NAME_CHARS_MAX;
 pub const SCHEDULES_PER_MESH_MAX: i64 = 20_000;
 /// Schedules of one member that are not done.
 pub const SCHEDULES_PER_MEMBER_MAX: i64 = 2000;
+/// Bodies of the schedules of one mesh that are not done, together.
+pub const SCHEDULE_BYTES_PER_MESH_MAX: i64 = 256 * 1024 * 1024;
+/// Bodies of the schedules of one member that are not done, together.
+pub const SCHEDULE_BYTES_PER_MEMBER_MAX: i64 = 16 * 1024 * 1024;
 /// How far ahead a schedule may first fire: five years.
 pub const SCHEDULE_HORIZON: Duration = Duration::from_secs(5 * 366 * 24 * 3600);
 /// A slot that cannot be served within this is missed: longer than a worker's takeover.
@@ -328,7 +344,7 @@ pub const AUDIT_GROUPS_BYTES_MAX: usize = 4096;
 /// How long one answer computes hashes of the audit log again; it says where to go on.
 pub const AUDIT_VERIFY_TIME: Duration = Duration::from_secs(2);
 /// How often workers look for what is to be audited.
-pub const AUDIT_LOOK: Duration = Duration::from_secs(5);
+pub const AUDIT_LOOK: Duration = Duration::from_secs(10);
 /// Messages are looked for at most this often, however often the log is read.
 pub const AUDIT_PAUSE: Duration = Duration::from_secs(1);
 
@@ -355,7 +371,9 @@ pub const FETCH_HEAD_BYTES_MAX: usize = 64 * 1024;
 pub const FETCH_BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// The bodies that one process reads at once, together; more wait.
 pub const FETCH_BODIES_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// A whole request, redirects included.
+/// Of those, one member's: four of the longest.
+pub const FETCH_BODIES_PER_MEMBER_BYTES_MAX: usize = 4 * FETCH_BODY_BYTES_MAX;
+/// A whole request, redirects included, without waits for turns.
 pub const FETCH_TOTAL: Duration = Duration::from_secs(10);
 /// Until there is a connection, name and encryption included.
 pub const FETCH_CONNECT: Duration = Duration::from_secs(5);
@@ -365,7 +383,9 @@ pub const FETCH_STALL: Duration = Duration::from_secs(5);
 pub const FETCH_PATIENCE: Duration = Duration::from_secs(10);
 /// Requests at once, in one process.
 pub const FETCHES_AT_ONCE_MAX: usize = 512;
-/// Requests at once to one host.
+/// Of those, one member's.
+pub const FETCHES_AT_ONCE_PER_MEMBER_MAX: usize = 64;
+/// Requests at once to one host: one address.
 pub const FETCHES_AT_ONCE_PER_HOST_MAX: usize = 4;
 /// Requests a second to one host.
 pub const FETCHES_PER_SECOND_PER_HOST: u32 = 10;
@@ -376,6 +396,10 @@ pub const FETCH_HOSTS_KEPT_MAX: usize = 256;
 pub const FETCH_KEEP: Duration = Duration::from_secs(30);
 /// Names looked up at once: each takes a thread for as long as the system's resolver likes.
 pub const FETCH_LOOKUPS_AT_ONCE_MAX: usize = 32;
+/// Of those, one member's.
+pub const FETCH_LOOKUPS_PER_MEMBER_MAX: usize = 4;
+/// Of those, one domain's, whoever asks.
+pub const FETCH_LOOKUPS_PER_DOMAIN_MAX: usize = 4;
 /// What is shown of a fetched value; the hash is of all of it.
 pub const FETCH_VALUE_CHARS_MAX: usize = 1000;
 /// Fetched documents that one process looks into at once; more wait.

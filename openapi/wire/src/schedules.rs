@@ -219,6 +219,9 @@ pub struct ListScheduled {}
 pub struct ScheduledList {
     /// As many as fit a frame.
     pub messages: Vec<Scheduled>,
+    /// Extension: how many there are beyond these; absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub more: Option<u32>,
 }
 
 /// A schedule.
@@ -333,7 +336,7 @@ pub struct Fire {
     /// The message that was stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_id: Option<String>,
-    /// Why not, or how many were skipped.
+    /// Why not, or since which slot they were skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }

@@ -256,6 +256,9 @@ impl Watched {
 pub struct WatchList {
     /// As many as fit one frame.
     pub watches: Vec<Watched>,
+    /// Extension: how many there are beyond these; absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub more: Option<u32>,
 }
 
 /// Extension: says what one check sees now.
@@ -312,6 +315,9 @@ pub struct Triggered {
     /// What it is called.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
+    /// Extension: the name of the member that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_by: Option<String>,
     /// What of it is compared.
     pub mode: Mode,
     /// What it was, cut where it is long.
@@ -331,6 +337,9 @@ pub struct Failing {
     /// What it is called.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
+    /// Extension: the name of the member that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_by: Option<String>,
     /// Why the last check failed; absent once one succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,

@@ -4,12 +4,16 @@
 //! left to it, one that changed meanwhile is not due any more. So a slot fires once even where two
 //! workers should hold one bucket; that they do not is what the locks are for.
 //!
-//! **Targets.** A sealed body goes to the member key that it is sealed to, and only the rest is found
-//! when it fires. What is for the creator's own session goes to that session while it is attached,
-//! else to another session of the member, else to the member's mailbox. A target that is nobody's
-//! (any more), or whose mailbox is full, makes the fire fail: the log says so, and the creator is
-//! told. When the creator is no member any more, its schedules are done at their next slot.
+//! **Targets.** A sealed body goes to the member key that it is sealed to, and only the rest is
+//! found when it fires. What is for the creator's own session goes to that session while it is
+//! attached or may come back, else to another session of the member, else to the member's mailbox. A
+//! target that is nobody's (any more), or whose mailbox is full, makes the fire fail: the log says
+//! so, and the creator is told. When the creator is no member any more, its schedules are done at
+//! their next slot.
+//!
+//! **Errors.** What would come again because of one row does not stop the others ([`alone`]).
 
+pub(crate) mod alone;
 pub(crate) mod batch;
 mod room;
 mod row;
@@ -23,11 +27,11 @@ use skein_wire::{
     push::{self, Push},
     schedules::{FAILED, ScheduleFailed},
 };
-use tracing::{error, warn};
+use tracing::warn;
 use uuid::Uuid;
 
 use self::{batch::Batch, row::Scheduled};
-use crate::{Error, GenericClient, Result, iso, statement::statements, tell::Committed};
+use crate::{GenericClient, Result, iso, statement::statements, tell::Committed};
 
 statements! {
     DUE = "
@@ -62,16 +66,6 @@ statements! {
            and (s.due_at <= now() or $2::timestamptz is not null and s.sim_due_at <= $2)
          order by s.due_at, s.sim_due_at, s.id
            for update of s skip locked";
-
-    GIVE_UP = "
-        with given_up as (
-            update schedule
-               set state = 'done', done_at = now(), run_at = null, n_logged = n_logged + 1
-             where id = $1
-            returning id, mesh, n_logged, slot)
-        insert into schedule_fire (schedule, mesh, n, slot, at, late_ms, outcome, detail)
-        select id, mesh, n_logged, slot, now(), 0, 'failed', $2
-          from given_up";
 }
 
 /// Rows, and messages, of one transaction.
@@ -94,6 +88,16 @@ pub enum Due<'a> {
         /// What the clock shows.
         now: Timestamp,
     },
+}
+
+impl Due<'_> {
+    /// What the clock shows by which they are due, where the real one shows `real_now`.
+    fn now(self, real_now: Timestamp) -> Timestamp {
+        match self {
+            Self::Real { .. } => real_now,
+            Self::Sim { now, .. } => now,
+        }
+    }
 }
 
 /// What was fired.
@@ -155,50 +159,21 @@ impl Failure {
 /// Fires what is due, as much as one transaction takes. The caller has one open, on the connection
 /// whose duty it is; it commits, and then tells. While `more`, it calls again.
 ///
-/// A row that the database refuses does not hold up the others: they are served one by one, and it is
-/// done, with `internal` in its log.
+/// A row that cannot be served does not hold up the others: they are served one by one, and it has
+/// `internal` in its log.
 pub async fn fire(db: &impl GenericClient, due: Due<'_>) -> Result<Fired> {
     let Some(found) = find(db, due).await? else { return Ok(Fired::default()) };
     db.batch_execute("savepoint fire").await?;
     match serve(db, due, found.now, &found.ids).await {
         Ok(fired) => Ok(Fired { more: fired.more || found.is_full, ..fired }),
-        Err(error) if is_refused(&error) => {
-            warn!(?error, "a batch of schedules was refused, serving one by one");
+        Err(error) if alone::is_of_rows(&error) => {
+            let error = error.brief();
+            warn!(error, "a batch of schedules failed, serving one by one: {error}");
             db.batch_execute("rollback to savepoint fire").await?;
-            one_by_one(db, due, &found).await
+            alone::one_by_one(db, due, &found).await
         }
         Err(error) => Err(error),
     }
-}
-
-/// Whether the data was the trouble: it would be again.
-fn is_refused(error: &Error) -> bool {
-    let class = error.state().map(|state| state.code().get(..2));
-    matches!(class, Some(Some("22" | "23"))) && !error.is_missing_partition()
-}
-
-async fn one_by_one(db: &impl GenericClient, due: Due<'_>, found: &Found) -> Result<Fired> {
-    let mut all = Fired { more: true, ..Fired::default() };
-    for id in &found.ids {
-        db.batch_execute("savepoint fire").await?;
-        match serve(db, due, found.now, std::slice::from_ref(id)).await {
-            Ok(fired) => {
-                all.n_rows += fired.n_rows;
-                all.committed.extend(fired.committed);
-                all.failed.extend(fired.failed);
-                all.late.extend(fired.late);
-            }
-            Err(error) if is_refused(&error) => {
-                error!(?error, schedule = %id, "a schedule cannot be served and is done");
-                db.batch_execute("rollback to savepoint fire").await?;
-                let give_up = db.prepare_cached(GIVE_UP).await?;
-                let detail = format!("{}: {}", Code::Internal.as_str(), Code::Internal.message());
-                all.n_rows += usize::from(db.execute(&give_up, &[id, &detail]).await? > 0);
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(all)
 }
 
 /// Serves these rows: those that nobody else holds and that are still due.
@@ -208,20 +183,20 @@ async fn serve(
     real_now: Timestamp,
     ids: &[Uuid],
 ) -> Result<Fired> {
-    let (is_sim, now, sim_now) = match due {
-        Due::Sim { now, .. } => (true, now, Some(now)),
-        Due::Real { .. } => (false, real_now, None),
+    let sim_now = match due {
+        Due::Sim { now, .. } => Some(now),
+        Due::Real { .. } => None,
     };
     let lock = db.prepare_cached(LOCK).await?;
     let rows = db.query(&lock, &[&ids, &sim_now]).await?;
-    let mut batch = Batch::new(now);
+    let mut batch = Batch::new(due.now(real_now));
     batch.more = rows.len() < ids.len();
     for row in &rows {
         if batch.is_full() {
             batch.more = true;
             break;
         }
-        batch.plan(Scheduled::of(row), is_sim);
+        batch.plan(Scheduled::of(row), sim_now.is_some());
     }
     let begun = batch.resolve(db).await?;
     batch.decide(db, &begun).await?;

@@ -51,7 +51,23 @@ pub fn serve_at(id: Uuid, slot: Timestamp, jitter_s: u32) -> Timestamp {
     slot.checked_add(late).unwrap_or(slot)
 }
 
+impl Slot {
+    /// How much later than its time that is.
+    pub fn late_ms(&self, now: Timestamp) -> i64 {
+        let late = now.duration_since(self.serve_at).as_millis();
+        i64::try_from(late).unwrap_or(i64::MAX).max(0)
+    }
+}
+
 impl Calendar<'_> {
+    /// What is to be done at `now` where nothing that has passed is served.
+    pub fn skip(&self, now: Timestamp) -> Plan {
+        let until = now.checked_add(SignedDuration::from_nanos(1)).unwrap_or(now);
+        let (passed, next) = self.long_missed(until);
+        let skipped = passed.last().map(|last| (self.slot, *last));
+        Plan { fires: Vec::new(), skipped, next }
+    }
+
     /// What is to be done at `now`.
     pub fn plan(&self, now: Timestamp) -> Plan {
         let late_max = signed(limit::SCHEDULE_LATE_MAX);

@@ -27,9 +27,10 @@ statements! {
          order by t.i, p.session";
 
     MEMBERS = "
-        select mailbox, pubkey
-          from member
-         where mailbox = any($1)";
+        select m.mailbox, m.pubkey
+          from member m
+          join mesh h on h.no = m.mesh
+         where m.mailbox = any($1) and m.revoked_at is null and h.archived_at is null";
 
     STORE = "
         with numbered as (

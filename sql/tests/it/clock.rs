@@ -115,7 +115,7 @@ async fn after_an_outage_comes_the_next_number_once_and_then_whole_steps() {
     assert!(ticked.late[0] >= Duration::from_secs(600), "{:?}", ticked.late);
     assert!(tick(&place).await.heads.is_empty(), "there is no burst");
     assert_eq!(step_ms(&place, mesh).await, 600);
-    let next = clock::next(&place.db, &ALL()).await.unwrap().unwrap();
+    let next = clock::next(&place.db, &ALL()).await.unwrap().unwrap().wait;
     assert!(next <= Duration::from_millis(600), "{next:?}");
     let anchor: i64 =
         place.row("select anchor_tick from clock where mesh = $1", &[&mesh]).await.get(0);
@@ -128,7 +128,9 @@ async fn a_worker_ticks_in_its_own_buckets_only_and_sleeps_until_the_first_of_th
     let slow = mesh_with_clock(&place, "slow", 1.0).await;
     let fast = mesh_with_clock(&place, "fast", 100.0).await;
     let bucket = |mesh: i64| vec![i32::try_from(mesh % i64::from(BUCKETS)).unwrap()];
-    let next = async |buckets: &[i32]| clock::next(&place.db, buckets).await.unwrap();
+    let next = async |buckets: &[i32]| {
+        clock::next(&place.db, buckets).await.unwrap().map(|next| next.wait)
+    };
 
     let (of_slow, of_fast) =
         (next(&bucket(slow)).await.unwrap(), next(&bucket(fast)).await.unwrap());
@@ -145,6 +147,47 @@ async fn a_worker_ticks_in_its_own_buckets_only_and_sleeps_until_the_first_of_th
         clock::pause(&place.db, mesh, Actor::System).await.unwrap();
     }
     assert_eq!(next(&ALL()).await, None);
+}
+
+#[tokio::test]
+async fn ticks_that_make_a_schedule_due_are_made_one_at_a_time_the_longest_due_first() {
+    let place = Place::new().await;
+    let mut meshes = Vec::new();
+    for (n, name) in ["plain", "soon", "late", "latest"].into_iter().enumerate() {
+        let mesh = mesh_with_clock(&place, name, 100.0).await;
+        due_ago(&place, mesh, 0.1 * n as f64).await;
+        meshes.push(mesh);
+    }
+    // Due with the first tick, but that of the first mesh with the second.
+    let schedule = "
+        insert into schedule (id, mesh, member, session, session_key, target, nonce, body, priority,
+                              clock, missed, overlap, jitter_s, slot, serve_at)
+        select gen_random_uuid(), c.mesh, m.mailbox, m.mailbox, m.pubkey, '*', '', '', 0, 'sim',
+               'once', 'allow', 0, t.at, t.at
+          from clock c
+          join member m on m.mesh = c.mesh
+          cross join lateral (
+               select c.sim_base + make_interval(mins => case when c.mesh = $1 then 2 else 1 end)
+                          as at) t";
+    place.run(schedule, &[&meshes[0]]).await;
+    let next = async || {
+        let next = clock::next(&place.db, &ALL()).await.unwrap().unwrap();
+        (next.wait, next.is_plain, next.is_scheduled)
+    };
+    let ticks =
+        |ticked: Ticked| ticked.heads.iter().map(|head| (head.m, head.t)).collect::<Vec<_>>();
+
+    assert_eq!(next().await, (Duration::ZERO, true, true));
+    assert_eq!(ticks(tick(&place).await), [(meshes[0], 1)]);
+    assert_eq!(next().await, (Duration::ZERO, false, true));
+    for mesh in [meshes[3], meshes[2], meshes[1]] {
+        let ticked = clock::tick_scheduled(&place.db, &ALL()).await.unwrap();
+        assert_eq!(ticks(ticked), [(mesh, 1)]);
+    }
+    assert!(clock::tick_scheduled(&place.db, &ALL()).await.unwrap().heads.is_empty());
+    due_ago(&place, meshes[0], 0.0).await;
+    assert!(tick(&place).await.heads.is_empty(), "its second makes one due");
+    assert_eq!(clock::tick_scheduled(&place.db, &ALL()).await.unwrap().heads[0].t, 2);
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ mod partitions;
 mod place;
 mod relay;
 mod room;
+mod schedules;
 mod skills;
 mod state;
 mod statements;

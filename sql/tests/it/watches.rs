@@ -1,5 +1,7 @@
 //! Watches: due by bucket, written once for each check, told once, at slots of their own.
 
+mod crowd;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -51,7 +53,7 @@ async fn create(place: &Place, mesh: (i64, i64), new: New<'_>) -> String {
 }
 
 async fn due(place: &Place) -> Vec<Due> {
-    watches::due(&place.db, &ALL, Duration::from_secs(1), 1000).await.unwrap()
+    watches::due(&place.db, &ALL, Duration::from_secs(1), 1000, &[]).await.unwrap()
 }
 
 /// Has everything be due again.
@@ -68,7 +70,7 @@ fn saw(due: &Due, text: &str) -> Check {
 }
 
 fn failed(due: &Due) -> Check {
-    let failed = Failed { why: "HTTP 503".into(), status: Some(503), is_ours: false };
+    let failed = Failed { why: Some("HTTP 503".into()), status: Some(503), is_ours: false };
     Check { due: due.clone(), outcome: Err(failed) }
 }
 
@@ -113,7 +115,7 @@ async fn a_change_is_told_once_and_the_first_value_to_nobody() {
     assert_eq!(events(&stored), ["watch_triggered"]);
     assert_eq!(stored[0].0, mesh.1.to_string(), "nobody is here: it waits for the member");
     let data = json!({"watchId": id, "url": "https://status.example/", "label": "status",
-                      "mode": "hash", "oldValue": "a", "newValue": "b"});
+                      "createdBy": "m", "mode": "hash", "oldValue": "a", "newValue": "b"});
     assert_eq!(stored[0].1.event_data, data);
     let listed = watches::list(&place.db, mesh.0, mesh.1).await.unwrap();
     assert_eq!((listed[0].last_value.as_str(), listed[0].last_status), ("b", Some(200)));
@@ -173,20 +175,34 @@ async fn five_failures_are_told_once_and_so_is_the_end_of_them() {
 }
 
 #[tokio::test]
-async fn a_check_that_we_did_not_make_is_no_failure() {
+async fn a_check_that_we_did_not_make_is_no_failure_and_made_again_soon() {
     let place = Place::new().await;
     let mesh = place.mesh("m").await;
-    create(&place, mesh, new(mesh.1)).await;
-    for _ in 0..6 {
+    create(&place, mesh, New { interval_s: 3600, ..new(mesh.1) }).await;
+    see(&place, "a").await;
+    let before = watches::list(&place.db, mesh.0, mesh.1).await.unwrap().remove(0);
+    let busy = async |why: Option<&str>| {
         again(&place).await;
         let due = due(&place).await;
-        let failed = Failed { why: "busy".into(), status: None, is_ours: true };
+        let failed = Failed { why: why.map(str::to_owned), status: None, is_ours: true };
         let check = Check { due: due[0].clone(), outcome: Err(failed) };
         watches::record(&place.db, &[check]).await.unwrap();
+        watches::list(&place.db, mesh.0, mesh.1).await.unwrap().remove(0)
+    };
+
+    let quiet = busy(None).await;
+    let wait = "select extract(epoch from next_at - now())::float8 from watch";
+    let wait = place.row(wait, &[]).await.get::<_, f64>(0);
+    let mut said = busy(Some("busy")).await;
+    for _ in 0..6 {
+        said = busy(Some("busy")).await;
     }
 
-    let listed = watches::list(&place.db, mesh.0, mesh.1).await.unwrap().remove(0);
-    assert_eq!((listed.failures, listed.last_error.as_deref()), (Some(0), Some("busy")));
+    assert!((2.0..=8.0).contains(&wait), "{wait}");
+    assert_eq!((quiet.last_error, quiet.last_status), (None, Some(200)), "as it was");
+    assert_eq!(quiet.last_check, before.last_check, "it was not looked at");
+    assert_eq!((said.failures, said.last_error.as_deref()), (Some(0), Some("busy")));
+    assert_eq!((said.status, said.last_value), (Some(Health::Ok), before.last_value));
     assert!(stored(&place).await.is_empty());
 }
 
@@ -286,7 +302,7 @@ async fn only_what_is_due_in_the_asked_buckets_is_found_the_most_overdue_first()
     place.run("update watch set next_at = now() - interval '9 s' where id = $1", &[&early]).await;
     let ids = async |buckets: &[i32], n: i64| -> Vec<String> {
         let ahead = Duration::from_secs(1);
-        let due = watches::due(&place.db, buckets, ahead, n).await.unwrap();
+        let due = watches::due(&place.db, buckets, ahead, n, &[]).await.unwrap();
         due.into_iter().map(|due| due.id).collect()
     };
 

@@ -10,7 +10,7 @@ use std::{
 use skein_crypto::at_rest;
 use skein_fetch::{Allow, FetchError, Fetcher, Guard, Request, Response, outcome};
 use skein_sql::watches::{Check, Due, Failed, Seen};
-use skein_wire::{limit, watches::Mode};
+use skein_wire::watches::Mode;
 
 /// How a worker looks at what peers named. Clones share what is spaced out for each host.
 #[derive(Clone)]
@@ -31,7 +31,7 @@ impl Fetching {
         let headers = match self.headers(&due) {
             Ok(headers) => headers,
             Err(why) => {
-                let failed = Failed { why, status: None, is_ours: false };
+                let failed = Failed { why: Some(why), status: None, is_ours: false };
                 return (Check { due, outcome: Err(failed) }, Duration::ZERO);
             }
         };
@@ -42,6 +42,7 @@ impl Fetching {
             headers,
             etag: due.etag.clone().filter(|_| is_known),
             last_modified: due.last_modified.clone().filter(|_| is_known),
+            member: Some(due.member),
         };
         let began = Instant::now();
         let (outcome, took) = match self.fetcher.get(&request).await {
@@ -85,7 +86,7 @@ async fn seen(due: &Due, response: Response) -> Result<Seen, Failed> {
     }
     let (value, response) = outcome::read(due.mode, due.extract.clone(), response).await;
     let value = value.map_err(|why| Failed {
-        why: kept(&why),
+        why: Some(outcome::why(&why)),
         status: Some(response.status),
         is_ours: false,
     })?;
@@ -96,27 +97,12 @@ async fn seen(due: &Due, response: Response) -> Result<Seen, Failed> {
 
 fn failed(error: &FetchError) -> Failed {
     let is_ours = matches!(error, FetchError::Busy);
-    Failed { why: kept(&error.to_string()), status: None, is_ours }
-}
-
-/// What of a reason is kept.
-fn kept(why: &str) -> String {
-    let why = why.replace('\0', "\u{fffd}");
-    why[..why.floor_char_boundary(limit::WATCH_ERROR_BYTES_MAX)].to_owned()
+    Failed { why: Some(outcome::why(&error.to_string())), status: None, is_ours }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_reason_is_cut_and_can_be_kept() {
-        let most = "é".repeat(limit::WATCH_ERROR_BYTES_MAX / 2);
-
-        assert_eq!(kept("a\0b"), "a\u{fffd}b");
-        assert_eq!(kept(&most), most);
-        assert_eq!(kept(&format!("x{most}")).len(), limit::WATCH_ERROR_BYTES_MAX - 1);
-    }
 
     #[test]
     fn a_request_that_was_not_made_is_no_failure_of_what_is_looked_at() {

@@ -260,6 +260,9 @@ async fn a_schedule_in_simulated_time_fires_once_a_minute_with_the_tick_whoever_
     for fail in ["clock.before_commit=kill@3", "clock.committed=kill@3"] {
         let ended = tokio::time::timeout(SOON, process(place, fail).wait()).await.unwrap().unwrap();
         assert!(!ended.success());
+        let n_ticks =
+            usize::try_from(clock::heads(&place.db, &[mesh]).await.unwrap()[0].t).unwrap();
+        assert_eq!(maker.fires(place, id).await.len(), n_ticks, "with the tick or not at all");
     }
     let third = place.worker();
     clocks.reach(8).await;
@@ -274,6 +277,44 @@ async fn a_schedule_in_simulated_time_fires_once_a_minute_with_the_tick_whoever_
     let mut ids: Vec<_> = schedules::stored(place).await.into_iter().map(|sent| sent.0).collect();
     ids.dedup();
     assert_eq!(ids.len(), n, "one message a minute");
+}
+
+#[tokio::test]
+async fn what_fires_in_one_mesh_holds_up_the_ticks_of_no_other() {
+    let clocks = Clocks::new(schedules::place().await, 6, 100.0).await;
+    clocks.pause().await;
+    let (place, heavy) = (&clocks.place, clocks.meshes[0]);
+    let member = "select mailbox from member where mesh = $1";
+    let member: i64 = place.row(member, &[&heavy]).await.get(0);
+    let maker = Maker { mesh: heavy, member, key: "0".repeat(64) };
+    let base = clock::heads(&place.db, &[heavy]).await.unwrap()[0].sim_time();
+    let sim = skein_wire::schedules::Clock::Sim;
+    let id = maker.make(place, New { clock: sim, ..maker.reminder(base) }).await;
+    clocks.resume().await;
+    // It has been due for longer than the others.
+    let first = "update clock set due_at = now() - interval '1 s' where mesh = $1";
+    place.run(first, &[&heavy]).await;
+    place.run("update clock set due_at = now() where mesh <> $1", &[&heavy]).await;
+    // Whoever fires waits here.
+    let holder = place.connector.connect(skein_sql::Settings::Ordinary).await.unwrap();
+    let lock = "set idle_in_transaction_session_timeout = 0;
+                begin;
+                lock table schedule_fire in exclusive mode";
+    holder.batch_execute(lock).await.unwrap();
+
+    let worker = place.worker();
+    let waits = "select count(*) = 1 from pg_locks
+                  where relation = 'schedule_fire'::regclass and not granted";
+    until(async || place.row(waits, &[]).await.get(0)).await;
+    let ticked = clock::heads(&place.db, &clocks.meshes).await.unwrap();
+    holder.batch_execute("rollback").await.unwrap();
+    maker.logged(place, id, 1).await;
+
+    for head in ticked {
+        assert_eq!(head.t > 0, head.m != heavy, "only the mesh whose schedule fires waits");
+    }
+    worker.stop().await;
+    clocks.are_whole().await;
 }
 
 #[tokio::test]

@@ -151,3 +151,21 @@ async fn json_logs_are_one_object_a_line() {
     let is_object = |line: &str| line.starts_with('{') && line.ends_with('}');
     assert!(said.lines().all(is_object), "{said}");
 }
+
+#[tokio::test]
+async fn a_worker_may_open_as_many_files_as_it_is_allowed() {
+    let place = Place::new().await;
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -Sn 256; exec \"$0\"", PROGRAM]);
+    command.env("DATABASE_URL", &place.url).stderr(Stdio::null()).kill_on_drop(true);
+    let child = command.spawn().unwrap();
+    place.shared(&[64]).await;
+
+    let limits = format!("/proc/{}/limits", child.id().expect("it runs"));
+    let limits = std::fs::read_to_string(limits).unwrap();
+    let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let numbers: Vec<&str> = files.split_whitespace().skip(3).take(2).collect();
+
+    assert_eq!(numbers[0], numbers[1], "{files}");
+    assert_ne!(numbers[0], "256");
+}

@@ -204,14 +204,24 @@ pub fn count(given: &Map<String, Value>, name: &str) -> Option<usize> {
     usize::try_from(given.get(name)?.as_u64()?).ok()
 }
 
-/// The one of these ids that begins as `id` does, or `id` itself where none does: what is long past
-/// is not listed.
-pub fn whole_id(id: &str, all: impl Iterator<Item = String>) -> Result<String, String> {
+/// The one of these ids that begins as `id` does, or `id` itself where none does: what is long past,
+/// and what is another member's, is not listed. `more` are not among them, as they did not fit.
+pub fn whole_id(id: &str, all: impl Iterator<Item = String>, more: u32) -> Result<String, String> {
     let mut found: Vec<String> = all.filter(|one| one.starts_with(id)).collect();
-    if found.len() > 1 && !found.iter().any(|one| one == id) {
-        return Err("several ids begin so; give more of it".into());
+    if id.is_empty() || found.iter().any(|one| one == id) {
+        return Ok(id.to_owned());
     }
-    Ok(if found.len() == 1 { found.remove(0) } else { id.to_owned() })
+    match found.len() {
+        0 => Ok(id.to_owned()),
+        1 if more == 0 => Ok(found.remove(0)),
+        1 => Err(format!("{more} are not listed, and one of them may begin so; give the whole id")),
+        _ => Err("several ids begin so; give more of it".into()),
+    }
+}
+
+/// What a list ends with that did not fit: nothing, or how many are left out.
+pub fn and_more(more: u32) -> String {
+    if more == 0 { String::new() } else { format!("\nand {more} more, which did not fit") }
 }
 
 /// A yes or no that was given.

@@ -1,16 +1,17 @@
 //! Schedules: messages that are sent later, to this session or to others.
 
 use jiff::Timestamp;
+use skein_wire::hello::SCHEDULES;
 use skein_wire::schedules::{CancelScheduled, Clock, ListScheduled, Scheduled};
 
-use super::arguments::{Kind, MESH, count, flag, optional, required, text};
+use super::arguments::{Kind, MESH, and_more, count, flag, optional, required, text, whole_id};
 use super::{Call, Effect, Reply, Tool};
 use crate::client::names;
 use crate::mcp::fence;
 use crate::mcp::mesh::Mesh;
 use crate::mcp::targets;
 use crate::output::short;
-use crate::schedules::{self, Times, Whom};
+use crate::schedules::{self, Beyond, Times, Whom};
 use crate::when;
 
 pub const TOOLS: &[Tool] = &[
@@ -26,6 +27,7 @@ pub const TOOLS: &[Tool] = &[
             optional("to", Kind::Text, "A peer's name, key, @group or *; yourself if left out"),
             optional("tz", Kind::Text, "The time zone of cron, like Europe/Berlin"),
             optional("sim", Kind::Flag, "Go by the simulation clock (deliver_at is its time)"),
+            optional("plain", Kind::Flag, "Do not seal it: the server can read it"),
             MESH,
         ],
         effect: Effect::Acts,
@@ -53,9 +55,20 @@ async fn schedule(call: Call) -> Reply {
     let membership = mesh.membership().await;
     let member = membership.member().map_err(|error| error.to_string())?;
     let said = text(&call.arguments, "message").unwrap_or_default();
-    let (whom, name) = whom(&mesh, text(&call.arguments, "to")).await?;
+    let to = text(&call.arguments, "to");
+    let (whom, name) = whom(&mesh, to).await?;
+    let whom = match (flag(&call.arguments, "plain"), to) {
+        // By the member's key, so that lists know whose it is: nothing else in it says so.
+        (Some(true), None) => Whom::own(&member).plain(),
+        (Some(true), Some(_)) => whom.plain(),
+        _ => whom,
+    };
     let mut request = whom.schedule(said, &times, &member).map_err(|error| error.to_string())?;
     request.clock = flag(&call.arguments, "sim").filter(|sim| *sim).map(|_| Clock::Sim);
+    let is_served = mesh.client().await?.serves(SCHEDULES);
+    if let Some(beyond) = Beyond::of(&request).filter(|_| !is_served) {
+        return Err(unknown(beyond));
+    }
     let ack = mesh.act(&request).await?;
     let zone = when::zone(None)?;
     let seal = match whom.member {
@@ -70,6 +83,17 @@ async fn schedule(call: Call) -> Reply {
         told += &format!("\n- {}", when::both(at, now, &zone));
     }
     Ok(told)
+}
+
+/// What is not asked of a server of the old kind, and what can be.
+fn unknown(beyond: Beyond) -> String {
+    let fix = match beyond {
+        Beyond::Sealed => "`plain` sends it as text, which the server can read".to_owned(),
+        Beyond::Zone => "`tz` UTC, with the times in UTC".to_owned(),
+        Beyond::Sim => "leave `sim` out".to_owned(),
+        Beyond::Option(name) => format!("leave `{name}` out"),
+    };
+    format!("{}; nothing was sent. {fix}.", beyond.words())
 }
 
 /// When, and now by the same clock.
@@ -128,8 +152,9 @@ async fn whom(mesh: &std::sync::Arc<Mesh>, to: Option<&str>) -> Result<(Whom, St
 
 async fn list(call: Call) -> Reply {
     let mesh = call.mesh()?;
-    let listed = mesh.ask(&ListScheduled {}).await?.messages;
-    if listed.is_empty() {
+    let answer = mesh.ask(&ListScheduled {}).await?;
+    let (listed, more) = (answer.messages, answer.more.unwrap_or(0));
+    if listed.is_empty() && more == 0 {
         return Ok("Nothing is scheduled.".into());
     }
     let member = mesh.membership().await.member().map_err(|error| error.to_string())?;
@@ -151,14 +176,15 @@ async fn list(call: Call) -> Reply {
         line
     };
     let lines: Vec<_> = listed.iter().map(line).collect();
-    Ok(format!("{} scheduled:\n{}", lines.len(), lines.join("\n")))
+    Ok(format!("{} scheduled:\n{}{}", lines.len(), lines.join("\n"), and_more(more)))
 }
 
 async fn cancel(call: Call) -> Reply {
     let mesh = call.mesh()?;
     let id = text(&call.arguments, "id").unwrap_or_default();
-    let listed = mesh.ask(&ListScheduled {}).await?.messages.into_iter().map(|one| one.id);
-    let scheduled_id = super::arguments::whole_id(id, listed)?;
+    let listed = mesh.ask(&ListScheduled {}).await?;
+    let ids = listed.messages.into_iter().map(|one| one.id);
+    let scheduled_id = whole_id(id, ids, listed.more.unwrap_or(0))?;
     let ack = mesh.act(&CancelScheduled { scheduled_id }).await?;
     match ack.ok {
         true => Ok(format!("Cancelled: {}", fence::line(&ack.scheduled_id))),

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
+use skein_wire::hello::WATCHES;
 use skein_wire::watches::{Health, ListWatches, Mode, NotifyOn, Unwatch, Watch, Watched};
 
-use super::arguments::{Kind, MESH, count, object, optional, required, text, whole_id};
+use super::arguments::{Kind, MESH, and_more, count, object, optional, required, text, whole_id};
 use super::{Call, Effect, Reply, Tool};
 use crate::mcp::fence;
 use crate::when;
@@ -70,7 +71,13 @@ async fn watch(call: Call) -> Reply {
         label: given("label"),
         group: given("group"),
     };
-    let ack = call.mesh()?.act(&request).await?;
+    let mesh = call.mesh()?;
+    if request.group.is_some() && !mesh.client().await?.serves(WATCHES) {
+        return Err("this server is of the old kind: it tells no group of what a watch sees; \
+                    nothing was sent. Leave `group` out."
+            .into());
+    }
+    let ack = mesh.act(&request).await?;
     let (url, mode) = (fence::line(&ack.url), fence::line(&ack.mode));
     let (id, every) = (fence::line(&ack.watch_id), ack.interval);
     Ok(format!("Watching {url} ({mode}, every {every} s): {id}"))
@@ -88,8 +95,9 @@ fn headers(given: &Map<String, Value>) -> Result<BTreeMap<String, String>, Strin
 async fn unwatch(call: Call) -> Reply {
     let mesh = call.mesh()?;
     let id = text(&call.arguments, "watch_id").unwrap_or_default();
-    let listed = mesh.ask(&ListWatches {}).await?.watches.into_iter().map(|one| one.id);
-    let watch_id = whole_id(id, listed)?;
+    let listed = mesh.ask(&ListWatches {}).await?;
+    let ids = listed.watches.into_iter().map(|one| one.id);
+    let watch_id = whole_id(id, ids, listed.more.unwrap_or(0))?;
     let ended = mesh.act(&Unwatch { watch_id }).await?;
     match ended.url.is_empty() {
         true => Err("you have no such watch; mesh_watches lists them".into()),
@@ -98,13 +106,14 @@ async fn unwatch(call: Call) -> Reply {
 }
 
 async fn list(call: Call) -> Reply {
-    let watches = call.mesh()?.ask(&ListWatches {}).await?.watches;
-    if watches.is_empty() {
+    let answer = call.mesh()?.ask(&ListWatches {}).await?;
+    let (watches, more) = (answer.watches, answer.more.unwrap_or(0));
+    if watches.is_empty() && more == 0 {
         return Ok("No watches.".into());
     }
     let zone = when::zone(None)?;
     let lines: Vec<_> = watches.iter().map(|one| line(one, &zone)).collect();
-    Ok(format!("{} watch(es):\n{}", lines.len(), lines.join("\n")))
+    Ok(format!("{} watch(es):\n{}{}", lines.len(), lines.join("\n"), and_more(more)))
 }
 
 fn line(one: &Watched, zone: &TimeZone) -> String {

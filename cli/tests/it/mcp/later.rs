@@ -59,7 +59,16 @@ async fn q33_an_agent_reminds_itself_and_a_peer_and_ends_what_is_not_needed() {
     );
     assert!(listed.contains("for *: \"stand-up\"") && listed.contains("sent 0 times"), "{listed}");
     let shown = printed(&owner, &["schedule", "list"]);
-    assert_eq!(shown[0]["message"], "tea", "any session of the member reads it: {shown}");
+    assert_eq!(
+        shown["schedules"][0]["message"], "tea",
+        "any session of the member reads it: {shown}"
+    );
+    let plain = json!({"message": "for all to read", "in_seconds": 3600, "plain": true});
+    let said = ann.say("schedule_reminder", plain).await;
+    assert!(said.contains("for you, not sealed"), "{said}");
+    let listed = ann.say("list_scheduled", json!({})).await;
+    assert!(listed.contains("for you: \"for all to read\""), "{listed}");
+    ann.say("cancel_scheduled", json!({"id": id(&said)})).await;
     let cancelled = ann.say("cancel_scheduled", json!({"id": &id_of_tea[..12]})).await;
     assert_eq!(cancelled, format!("Cancelled: {id_of_tea}"));
     let (text, is_error) = ann.call("cancel_scheduled", json!({"id": id_of_tea})).await;

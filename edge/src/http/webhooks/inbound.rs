@@ -27,7 +27,7 @@ use skein_wire::{
 use uuid::Uuid;
 
 use super::super::{
-    Tag, db,
+    Tag,
     fault::code_of,
     legacy::{Plain, Raw},
 };
@@ -36,6 +36,9 @@ use crate::{
     posting::{self, Beside, Post, Posted},
     writer::Target,
 };
+
+/// Said of what is our fault; nothing was stored.
+const FAILED: &str = "internal error";
 
 /// The route, and how fast each webhook is posted to.
 #[derive(Debug)]
@@ -67,12 +70,18 @@ pub enum Reply {
     /// More than 120 a minute for one webhook, or the target's mailbox is full.
     #[oai(status = 429)]
     Limited(Plain<NotOk>),
-    /// We failed. Whether the post was taken is not known.
+    /// We failed; where it is not known whether the post was stored, `error` says so.
     #[oai(status = 500)]
     Failed(Plain<NotOk>),
-    /// This edge has too many posts on its way. Nothing was stored: post again.
+    /// Nothing was stored: this edge has too many posts on its way, or the database does not
+    /// answer. Post again.
     #[oai(status = 503)]
-    Busy(Plain<NotOk>),
+    Unavailable(
+        Plain<NotOk>,
+        /// Seconds to wait before posting again.
+        #[oai(header = "Retry-After")]
+        u32,
+    ),
 }
 
 /// The address of a post: what stands raw between the slashes, so that one spelling is good.
@@ -97,8 +106,9 @@ impl Address {
 enum Refusal {
     Unauthorized(&'static str),
     Code(Code),
-    Busy,
-    Failed,
+    /// Nothing was stored, for this reason.
+    Unavailable(&'static str),
+    Failed(&'static str),
 }
 
 impl From<Refusal> for Reply {
@@ -112,8 +122,8 @@ impl From<Refusal> for Reply {
                 Self::Gone(said(code.message()))
             }
             Refusal::Code(code) => Self::Limited(said(code.message())),
-            Refusal::Busy => Self::Busy(said(posting::BUSY)),
-            Refusal::Failed => Self::Failed(said("internal error")),
+            Refusal::Unavailable(why) => Self::Unavailable(said(why), limit::RETRY_AFTER_SECONDS),
+            Refusal::Failed(why) => Self::Failed(said(why)),
         }
     }
 }
@@ -122,22 +132,24 @@ impl From<posting::Error> for Refusal {
     fn from(error: posting::Error) -> Self {
         match error {
             posting::Error::Refused(code) => Self::Code(code),
-            posting::Error::Busy => Self::Busy,
-            posting::Error::Sql(error) => failed(&error),
+            posting::Error::Busy => Self::Unavailable(posting::BUSY),
+            posting::Error::Lost(error) | posting::Error::Sql(error) => error.into(),
+            posting::Error::Unknown(error) => {
+                code_of(&error);
+                Self::Failed("internal error; it is not known whether this was stored")
+            }
         }
     }
 }
 
 impl From<skein_sql::Error> for Refusal {
+    /// What fails before a post is committed. The log has the reason.
     fn from(error: skein_sql::Error) -> Self {
-        failed(&error)
+        match code_of(&error) {
+            Code::Unavailable => Self::Unavailable(posting::LOST),
+            _ => Self::Failed(FAILED),
+        }
     }
-}
-
-/// Logs what happened; the sender is told only that something did.
-fn failed(error: &skein_sql::Error) -> Refusal {
-    code_of(error);
-    Refusal::Failed
 }
 
 impl WebhookRoute {
@@ -165,14 +177,14 @@ impl WebhookRoute {
     ) -> Result<Taken, Refusal> {
         let hash: [u8; 32] = Sha256::digest(&address.part).into();
         let found = {
-            let db = db(edge).await.map_err(|_| Refusal::Failed)?;
+            let db = edge.pool.get().await.map_err(skein_sql::Error::from)?;
             webhooks::find(&db, &address.mesh_id, &hash).await?
         };
         let (mesh, webhook) = found.ok_or(Refusal::Unauthorized("unauthorized"))?;
         let node = edge.node();
         let once = match webhook.signed {
             true => {
-                let secret = node.webhooks.open(&webhook).ok_or(Refusal::Failed)?;
+                let secret = node.webhooks.open(&webhook).ok_or(Refusal::Failed(FAILED))?;
                 Some(signed(&secret, request, body)?)
             }
             false => None,

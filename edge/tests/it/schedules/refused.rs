@@ -117,3 +117,43 @@ async fn the_limits_of_members_and_meshes_are_told_with_their_numbers() {
     assert_eq!(of_mesh["message"], "a mesh has at most 20000 schedules; cancel some");
     make(&mut bob, good).await;
 }
+
+#[tokio::test]
+async fn a_member_holds_no_more_text_than_it_may_and_is_told_the_number() {
+    let mesh = TestMesh::start(1).await;
+    let mut ann = mesh.peer("ann", 0).await;
+    let n = limit::SCHEDULE_BYTES_PER_MEMBER_MAX - 4;
+    mesh.run(&format!(
+        "alter table schedule drop constraint schedule_body_check;
+         alter table schedule alter column body set storage extended;
+         insert into schedule (id, mesh, member, session, session_key, target, nonce, body,
+                               priority, clock, missed, overlap, jitter_s, slot, serve_at)
+         select gen_random_uuid(), mesh, mailbox, mailbox, pubkey, '*', '', repeat('A', {n}), 0,
+                'real', 'skip', 'allow', 0, 'infinity', 'infinity'
+           from member where display_name = 'ann'"
+    ))
+    .await;
+
+    // Four bytes as they are kept.
+    let last = make(&mut ann, one_shot("*", "tea", later(60_000))).await;
+    let refused = ann.call(one_shot("*", "t", later(60_000))).await;
+    ann.call(super::about("cancel_scheduled", &last)).await;
+
+    assert_eq!(refused["code"], "schedule_limit", "{refused}");
+    let words = "the schedules of a member hold at most 16 MiB of text; cancel some";
+    assert_eq!(refused["message"], words);
+    make(&mut ann, one_shot("*", "tea", later(60_000))).await;
+}
+
+#[tokio::test]
+async fn who_was_revoked_a_moment_ago_makes_no_schedule() {
+    let mesh = TestMesh::start(1).await;
+    let mut ann = mesh.peer("ann", 0).await;
+    // As it is between the revocation and the end of the member's sockets.
+    mesh.run("update member set revoked_at = now() where display_name = 'ann'").await;
+
+    let refused = ann.call(one_shot("*", "tea", later(60_000))).await;
+
+    assert_eq!(refused["code"], "unauthorized", "{refused}");
+    assert!(list(&mut ann).await.is_empty());
+}

@@ -7,7 +7,7 @@ use super::{list, watch};
 use crate::harness::{Peer, TestMesh};
 
 /// The code and the words of a refused call.
-async fn refused(peer: &mut Peer, call: Value) -> (String, String) {
+pub(super) async fn refused(peer: &mut Peer, call: Value) -> (String, String) {
     let error = peer.call(call).await;
     assert_eq!(error["type"], "error", "{error}");
     (error["code"].as_str().unwrap().to_owned(), error["message"].as_str().unwrap().to_owned())
@@ -99,28 +99,6 @@ async fn what_just_fits_is_taken() {
     watch(&mut ann, json!({"url": "https://a.example/", "headers": headers})).await;
 
     assert_eq!(list(&mut ann).await.len(), 2);
-}
-
-#[tokio::test]
-async fn so_many_checks_are_tried_at_once_and_no_more() {
-    let mesh = TestMesh::start_with(1, &[("SKEIN_FETCH_ALLOW", "127.0.0.0/8")]).await;
-    let mut ann = mesh.peer("ann", 0).await;
-    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let at = format!("http://{}/", silent.local_addr().unwrap());
-
-    for n in 0..limit::WATCH_TESTS_AT_ONCE_MAX {
-        ann.send(&json!({"type": "watch_test", "url": at, "_reqId": format!("t{n}")})).await;
-    }
-    let (code, _) = refused(&mut ann, json!({"type": "watch_test", "url": at})).await;
-    assert_eq!(code, "too_many_calls");
-    drop(silent);
-    for n in 0..limit::WATCH_TESTS_AT_ONCE_MAX {
-        let id = format!("t{n}");
-        let answer = ann.find(|frame| frame["_reqId"] == id.as_str()).await;
-        assert_eq!(answer["type"], "watch_test_result", "{answer}");
-    }
-    let seen = ann.call(json!({"type": "watch_test", "url": at})).await;
-    assert_eq!(seen["type"], "watch_test_result", "there is room again");
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ async fn every_session_of_the_member_is_told_on_any_edge_in_the_contracts_form()
             "senderPubkey": "system", "priority": "now", "nonce": "", "ciphertext": "",
             "createdAt": push["createdAt"], "subtype": "system", "event": "watch_triggered",
             "eventData": {"watchId": id, "url": "https://a.example/", "label": "site",
-                          "mode": "hash", "oldValue": "one", "newValue": "two"},
+                          "createdBy": "ann", "mode": "hash", "oldValue": "one", "newValue": "two"},
         });
         assert_eq!(push, expected);
     }

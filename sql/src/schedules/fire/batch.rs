@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use skein_crypto::message_id;
 use skein_wire::{
     Code,
@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use super::{
     super::{
+        since,
         slots::{Calendar, Slot, serve_at},
         zone,
     },
@@ -27,23 +28,30 @@ use super::{
     row::Scheduled,
 };
 use crate::{
-    GenericClient, Result, iso,
+    GenericClient, Result,
     statement::statements,
     store::{self, NewMessage},
     tell::Committed,
 };
 
 statements! {
-    // The session that it is for, if it is attached, else another of its member, longest first.
+    // The session that it is for, if it is attached or away no longer than the grace: it comes back
+    // to its own mailbox. Else another of its member, longest first.
     OWN = "
-        select o.i, p.session, p.node
+        select o.i, here.session, here.node
           from unnest($1::bigint[], $2::bigint[]) with ordinality as o(session, member, i)
           cross join lateral (
-               select p.session, p.node
+               select p.session, p.node, p.session <> o.session as is_other, not p.inbox as is_old,
+                      p.attached_at
                  from presence p
                 where p.member = o.member
-                order by p.session <> o.session, not p.inbox, p.attached_at
-                limit 1) p";
+               union all
+               select s.mailbox, 0, false, false, s.depart_at
+                 from session s
+                where s.mailbox = o.session and s.member = o.member and s.announced = 'here'
+                  and s.depart_at > now()
+                order by is_other, is_old, attached_at
+                limit 1) here";
 
     UNDELIVERED = "
         select distinct seq
@@ -169,7 +177,7 @@ impl Batch {
             self.enter(of, row, last, false);
             let attempt = self.attempts.last_mut().expect("it was just entered");
             attempt.outcome = Outcome::Missed;
-            attempt.detail = Some(format!("since {}", iso(first)));
+            attempt.detail = Some(since(first));
         }
         for (n, slot) in plan.fires.iter().enumerate() {
             if n > 0 && self.is_full() {
@@ -351,7 +359,7 @@ impl Batch {
         let attempts = &self.attempts;
         let slots: Vec<Timestamp> = attempts.iter().map(|a| a.slot.at).collect();
         let ats = vec![at; attempts.len()];
-        let late: Vec<i64> = attempts.iter().map(|a| late_ms(self.now, a)).collect();
+        let late: Vec<i64> = attempts.iter().map(|a| a.slot.late_ms(self.now)).collect();
         let outcomes: Vec<&str> = attempts.iter().map(|a| a.outcome.as_str()).collect();
         let messages: Vec<Option<Uuid>> =
             attempts.iter().map(|a| a.seq.map(|_| a.message_id)).collect();
@@ -386,7 +394,7 @@ impl Batch {
                     xid,
                     recipient: attempt.recipient,
                 });
-                let late_ms = u64::try_from(late_ms(self.now, attempt)).unwrap_or(0);
+                let late_ms = u64::try_from(attempt.slot.late_ms(self.now)).unwrap_or(0);
                 fired.late.push(Duration::from_millis(late_ms));
             }
             if let Some(code) = attempt.code {
@@ -419,9 +427,4 @@ impl Attempt {
 fn key(served: &Served) -> store::Target {
     let row = &served.row;
     (row.mesh, row.sealed_to.as_ref().unwrap_or(&row.target).clone())
-}
-
-fn late_ms(now: Timestamp, attempt: &Attempt) -> i64 {
-    let late: SignedDuration = now.duration_since(attempt.slot.serve_at);
-    i64::try_from(late.as_millis()).unwrap_or(i64::MAX).max(0)
 }

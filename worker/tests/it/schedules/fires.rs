@@ -29,7 +29,8 @@ async fn a_one_shot_fires_at_its_time_and_is_done() {
     assert_eq!(subtype.get::<_, Option<&str>>(0), Some("reminder"));
     let done = ann.read(&place, id).await;
     assert_eq!((done.state, done.fired_count, done.next_fire), (Some(State::Done), Some(1), None));
-    assert!(schedules::list(&place.db, ann.mesh, ann.member).await.unwrap().is_empty());
+    let listed = schedules::list(&place.db, ann.mesh, ann.member).await.unwrap();
+    assert_eq!(listed, (Vec::new(), 0));
 }
 
 #[tokio::test]
@@ -44,16 +45,20 @@ async fn what_is_for_the_creators_own_session_goes_where_that_member_is() {
     let own = |slot| schedules::New { session: first, ..ann.reminder(slot) };
     let mut recipients = Vec::new();
 
-    for gone in [None, Some(first), Some(second)] {
+    // The first is lost, then it is gone, then the other.
+    let (lose, over) = ("depart_at = now() + interval '20 s'", "depart_at = now()");
+    for (gone, how) in [(None, ""), (Some(first), lose), (Some(first), over), (Some(second), lose)]
+    {
         if let Some(gone) = gone {
             place.run("delete from presence where session = $1", &[&gone]).await;
+            place.run(&format!("update session set {how} where mailbox = $1"), &[&gone]).await;
         }
         let id = ann.make(&place, own(now(&place).await)).await;
         ann.logged(&place, id, 1).await;
         recipients.push(stored(&place).await.last().unwrap().2);
     }
 
-    assert_eq!(recipients, [Some(first), Some(second), Some(ann.member)]);
+    assert_eq!(recipients, [Some(first), Some(first), Some(second), Some(ann.member)]);
 }
 
 #[tokio::test]
@@ -180,14 +185,90 @@ async fn a_schedule_that_the_database_refuses_holds_up_no_other() {
     assert_eq!(stored(&place).await.len(), 3);
 }
 
+/// Has the database fail when it stores the message `poison`, under the code that `failing` holds.
+const POISON: &str = "
+    create table failing (code text not null);
+    insert into failing values ('40001');
+    create function fail() returns trigger language plpgsql as $$
+    begin
+        raise exception using errcode = (select code from failing);
+    end $$;
+    create trigger fail before insert on message
+        for each row when (new.ciphertext = 'cG9pc29u') execute function fail();";
+
+#[tokio::test]
+async fn a_failure_of_one_schedule_alone_of_whatever_kind_holds_up_no_other() {
+    let place = place().await;
+    let ann = maker(&place, "ann").await;
+    place.db.batch_execute(POISON).await.unwrap();
+    let _worker = place.worker();
+
+    // A statement that takes too long, one that is too large, a row that cannot be read.
+    for (n, code) in ["57014", "54000", "XX001"].into_iter().enumerate() {
+        place.run("update failing set code = $1", &[&code]).await;
+        let slot = now(&place).await;
+        let cron = Some("* * * * *");
+        let bad = schedules::New { body: "cG9pc29u", cron, ..ann.reminder(slot) };
+        let (bad, once) =
+            (ann.make(&place, bad.clone()).await, schedules::New { cron: None, ..bad });
+        let once = schedules::New { id: uuid::Uuid::new_v4(), ..once };
+        let once = ann.make(&place, once).await;
+        let good = ann.make(&place, ann.reminder(slot)).await;
+
+        assert_eq!(outcomes(&ann.logged(&place, good, 1).await), [Outcome::Fired], "{code}");
+
+        for id in [bad, once] {
+            let failed = ann.logged(&place, id, 1).await;
+            assert_eq!(failed[0].outcome, Outcome::Failed, "{code}");
+            assert!(failed[0].detail.as_ref().unwrap().starts_with("internal: "), "{failed:?}");
+        }
+        let (bad, once) = (ann.read(&place, bad).await, ann.read(&place, once).await);
+        assert_eq!((bad.state, once.state), (Some(State::Active), Some(State::Done)), "{code}");
+        assert!(bad.next_fire > Some(slot.as_millisecond()), "it goes on: {bad:?}");
+        assert_eq!(stored(&place).await.len(), n + 1);
+    }
+}
+
+#[tokio::test]
+async fn a_failure_that_may_pass_is_tried_again_until_it_has() {
+    let place = place().await;
+    let ann = maker(&place, "ann").await;
+    place.db.batch_execute(POISON).await.unwrap();
+    // Each attempt takes a number, also one that comes to nothing.
+    place.db.batch_execute("create sequence attempt").await.unwrap();
+    let count = "
+        create or replace function fail() returns trigger language plpgsql as $$
+        begin
+            perform nextval('attempt');
+            raise exception using errcode = (select code from failing);
+        end $$;";
+    place.db.batch_execute(count).await.unwrap();
+    let slot = now(&place).await;
+    let id = ann.make(&place, schedules::New { body: "cG9pc29u", ..ann.reminder(slot) }).await;
+    let _worker = place.worker();
+
+    for code in ["40001", "53100", "57P05", "0A000"] {
+        place.run("update failing set code = $1", &[&code]).await;
+        let at: i64 = place.row("select last_value from attempt", &[]).await.get(0);
+        let tried = "select last_value >= $1 from attempt";
+        until(async || place.row(tried, &[&(at + 2)]).await.get(0)).await;
+    }
+    let before = ann.fires(&place, id).await;
+    place.db.batch_execute("drop trigger fail on message").await.unwrap();
+
+    assert!(before.is_empty(), "{before:?}");
+    assert_eq!(outcomes(&ann.logged(&place, id, 1).await), [Outcome::Fired]);
+}
+
 #[tokio::test]
 async fn the_schedules_of_a_member_that_was_revoked_are_done_at_their_next_slot() {
     let place = place().await;
     let ann = maker(&place, "ann").await;
     let slot = now(&place).await;
     let new = schedules::New { cron: Some("* * * * *"), target: "*", ..ann.reminder(slot) };
-    place.run("update member set revoked_at = now()", &[]).await;
     let id = ann.make(&place, new).await;
+    // As a program of before does that ends no schedules.
+    place.run("update member set revoked_at = now()", &[]).await;
     let _worker = place.worker();
 
     let fires = ann.logged(&place, id, 1).await;

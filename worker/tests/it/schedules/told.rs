@@ -76,3 +76,31 @@ async fn a_creator_is_told_of_what_could_not_be_delivered_wherever_it_is() {
     assert_eq!(frame["eventData"]["scheduledId"], id.to_string());
     assert_eq!(frame["eventData"]["code"], "unknown_target");
 }
+
+#[tokio::test]
+async fn a_creator_is_told_once_of_what_fails_at_one_moment() {
+    let place = place().await;
+    let (mut listener, _, session, ann) = attached(&place).await;
+    let nobody = "5".repeat(64);
+    let slot = now(&place).await;
+    let mut ids = Vec::new();
+    for _ in 0..20 {
+        let new = New { session, target: &nobody, ..ann.reminder(slot) };
+        ids.push(ann.make(&place, new).await);
+    }
+
+    let _worker = place.worker();
+    for id in ids {
+        ann.logged(&place, id, 1).await;
+    }
+    // What is told after all of that.
+    ann.make(&place, New { session, ..ann.reminder(now(&place).await) }).await;
+    let mut kinds = Vec::new();
+    while kinds.last().is_none_or(|kind| kind != "rows") {
+        let heard = tokio::time::timeout(SOON, listener.notifications.recv()).await.unwrap();
+        let note: Value = serde_json::from_str(&heard.unwrap().payload).unwrap();
+        kinds.push(note["k"].as_str().unwrap_or_default().to_owned());
+    }
+
+    assert_eq!(kinds.iter().filter(|kind| *kind == "relay").count(), 1, "{kinds:?}");
+}
