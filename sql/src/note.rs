@@ -157,14 +157,11 @@ pub fn woken(payload: &str) -> Option<String> {
 }
 
 /// The note of a frame for the sessions of a member, as the relay of an edge reads it; `None`: it
-/// does not fit. `nth` tells it from others of the same node.
-pub fn to_member(mesh: i64, member: i64, nth: i64, frame: &str) -> Option<String> {
-    relayed(&json!({"mesh": mesh, "member": member}), nth, frame)
-}
-
-fn relayed(audience: &serde_json::Value, nth: i64, frame: &str) -> Option<String> {
+/// does not fit. The writer counts what it sends to the relays: they take each count once.
+pub fn to_member(writer: i32, c: u64, mesh: i64, member: i64, frame: &str) -> Option<String> {
+    let audience = json!({"mesh": mesh, "member": member});
     let note =
-        json!({"k": "relay", "w": 0, "c": nth, "l": [{"event": [audience, {"here": frame}]}]});
+        json!({"k": "relay", "w": writer, "c": c, "l": [{"event": [audience, {"here": frame}]}]});
     Some(note.to_string()).filter(|note| note.len() <= limit::NOTIFY_BYTES_MAX)
 }
 

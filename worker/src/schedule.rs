@@ -12,8 +12,8 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use skein_sql::{
-    GenericClient, fail, note,
-    schedules::{self, Due, Failure, Fired},
+    GenericClient, fail,
+    schedules::{self, Due, Fired},
 };
 use skein_wire::limit;
 use tokio::time::Instant;
@@ -97,10 +97,8 @@ pub(crate) fn tell(life: &Life, fired: Fired) {
     // a minute must not hold up what others are told.
     let mut told = HashSet::new();
     for failure in &fired.failed {
-        if told.insert((failure.mesh, failure.member))
-            && let Some(note) = word(failure)
-        {
-            life.telling.notes(failure.mesh, note);
+        if told.insert((failure.mesh, failure.member)) {
+            life.telling.word(failure.mesh, failure.member, failure.frame());
         }
     }
 }
@@ -114,9 +112,4 @@ async fn fire(db: &impl GenericClient, buckets: &[i32]) -> Result<Fired> {
         fail::point("schedule.committed").await;
     }
     Ok(fired)
-}
-
-/// What the creator's sessions are told of a fire that could not be delivered.
-fn word(failure: &Failure) -> Option<String> {
-    note::to_member(failure.mesh, failure.member, failure.nth, &failure.frame())
 }

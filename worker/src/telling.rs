@@ -15,7 +15,7 @@ use skein_sql::{
     GenericClient, Settings,
     clock::{self, Head},
     nodes,
-    note::{Logged, Rows, Told},
+    note::{self, Logged, Rows, Told},
     tell::{self, Committed},
 };
 use tokio::{
@@ -38,8 +38,8 @@ const CONNECT_MAX: Duration = Duration::from_secs(10);
 enum Said {
     /// Messages that were committed together.
     Messages(Vec<Committed>),
-    /// A note for the nodes that have sessions of a mesh.
-    Note(i64, String),
+    /// A frame for the sessions of a member of a mesh.
+    Word { mesh: i64, member: i64, frame: String },
     /// How far clocks have come.
     Ticks(Vec<Head>),
 }
@@ -68,9 +68,9 @@ impl Telling {
         }
     }
 
-    /// Sends a payload to the nodes that have sessions of this mesh. A hint: it may be lost.
-    pub fn notes(&self, mesh: i64, payload: String) {
-        self.say(Said::Note(mesh, payload));
+    /// Sends a frame to the sessions of a member of this mesh. It may be lost.
+    pub fn word(&self, mesh: i64, member: i64, frame: String) {
+        self.say(Said::Word { mesh, member, frame });
     }
 
     /// Tells the nodes that have sessions of their meshes how far clocks have come. A hint too.
@@ -95,7 +95,7 @@ impl Telling {
 /// # Errors
 /// When the node was declared dead, and nothing else.
 pub async fn run(life: Arc<Life>, mut queue: Queue) -> Result<()> {
-    let mut counters = HashMap::new();
+    let mut counters = Counters::default();
     let telling = async {
         loop {
             match on_one_connection(&life, &mut queue, &mut counters).await {
@@ -115,9 +115,14 @@ pub async fn run(life: Arc<Life>, mut queue: Queue) -> Result<()> {
     }
 }
 
-/// The last number that was used for each destination. One that was used for nothing is a gap, and
-/// the node looks.
-type Counters = HashMap<i32, u64>;
+/// The last numbers that were used.
+#[derive(Debug, Default)]
+struct Counters {
+    /// For each destination. One that was used for nothing is a gap, and the node looks.
+    rows: HashMap<i32, u64>,
+    /// For the relays of all of them.
+    words: u64,
+}
 
 async fn on_one_connection(life: &Life, queue: &mut Queue, counters: &mut Counters) -> Result<()> {
     let connect = life.connector.connect_cached(Settings::Relaxed);
@@ -125,17 +130,23 @@ async fn on_one_connection(life: &Life, queue: &mut Queue, counters: &mut Counte
     while let Some(said) = queue.0.recv().await {
         match said {
             Said::Messages(committed) => messages(&db, life.node, &committed, counters).await?,
-            Said::Note(mesh, payload) => note(&db, mesh, &payload).await?,
+            Said::Word { mesh, member, frame } => {
+                counters.words += 1;
+                let word = note::to_member(life.node, counters.words, mesh, member, &frame);
+                word_to(&db, mesh, word).await?;
+            }
             Said::Ticks(heads) => clock::announce(&db, &heads).await?,
         }
     }
     Ok(())
 }
 
-async fn note(db: &impl GenericClient, mesh: i64, payload: &str) -> Result<()> {
+/// Sends a note, if there is one, to the nodes that have sessions of a mesh.
+async fn word_to(db: &impl GenericClient, mesh: i64, note: Option<String>) -> Result<()> {
+    let Some(note) = note else { return Ok(()) };
     let nodes = tell::log_nodes(db, &[mesh]).await?;
     let notes: Vec<(String, String)> =
-        nodes.iter().map(|(_, node)| (nodes::channel(*node), payload.to_owned())).collect();
+        nodes.iter().map(|(_, node)| (nodes::channel(*node), note.clone())).collect();
     if !notes.is_empty() {
         tell::notify(db, &notes).await?;
     }
@@ -172,7 +183,7 @@ async fn messages(
     let notes: Vec<(String, String)> = rows
         .into_iter()
         .map(|(node, (d, l))| {
-            let c = counters.entry(node).or_default();
+            let c = counters.rows.entry(node).or_default();
             // Counted before it is sent: a number that was lost on the way is not used again.
             *c += 1;
             (nodes::channel(node), Rows { w: writer, c: *c, d, l, cut: false }.payload())

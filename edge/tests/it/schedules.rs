@@ -5,6 +5,8 @@
 
 mod refused;
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use skein_crypto::{Keypair, direct::Pairs, plain};
@@ -15,6 +17,11 @@ use skein_sql::{
 };
 
 use crate::harness::{OLD, OURS, Peer, SOON, TestMesh};
+
+/// The node that says so, of which there is none.
+const WRITER: i32 = i32::MAX;
+/// What it said.
+static WORDS: AtomicU64 = AtomicU64::new(1);
 
 /// A moment that many milliseconds from now.
 fn later(ms: i64) -> i64 {
@@ -59,7 +66,8 @@ async fn fire(mesh: &TestMesh) -> Fired {
     let nodes: Vec<i32> = skein_sql::nodes::alive_edges(&db).await.unwrap();
     sweep::tell(&db, &nodes).await.unwrap();
     for failure in &fired.failed {
-        let word = note::to_member(failure.mesh, failure.member, failure.nth, &failure.frame());
+        let c = WORDS.fetch_add(1, Ordering::Relaxed);
+        let word = note::to_member(WRITER, c, failure.mesh, failure.member, &failure.frame());
         for node in &nodes {
             let say = "select pg_notify('node_' || $1::integer, $2::text)";
             db.execute(say, &[node, &word]).await.unwrap();

@@ -98,6 +98,14 @@ impl Due<'_> {
             Self::Sim { now, .. } => now,
         }
     }
+
+    /// What the mesh's clock shows, where they are due by it.
+    fn sim_now(self) -> Option<Timestamp> {
+        match self {
+            Self::Real { .. } => None,
+            Self::Sim { now, .. } => Some(now),
+        }
+    }
 }
 
 /// What was fired.
@@ -122,8 +130,6 @@ pub struct Failure {
     pub mesh: i64,
     /// The member that made the schedule.
     pub member: i64,
-    /// Tells the word of it from others.
-    pub nth: i64,
     mesh_id: String,
     schedule: Uuid,
     target: String,
@@ -183,10 +189,7 @@ async fn serve(
     real_now: Timestamp,
     ids: &[Uuid],
 ) -> Result<Fired> {
-    let sim_now = match due {
-        Due::Sim { now, .. } => Some(now),
-        Due::Real { .. } => None,
-    };
+    let sim_now = due.sim_now();
     let lock = db.prepare_cached(LOCK).await?;
     let rows = db.query(&lock, &[&ids, &sim_now]).await?;
     let mut batch = Batch::new(due.now(real_now));

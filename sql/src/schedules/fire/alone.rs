@@ -2,16 +2,17 @@
 //!
 //! Such a failure would come again, and stop every schedule of the buckets. So each row is served
 //! alone, and the one that fails then has a failed fire in its log and goes on to its next slot; a
-//! one-shot is done. What may pass is not of this kind: the connection, the server's resources,
-//! other transactions, a schema that is just changed. Then nothing is written, and the duty tries
-//! again on another connection.
+//! one-shot is done. A row that takes too long is only put aside for a while: what held it up, a
+//! lock or a busy disk, is seldom its own. What may pass is not of this kind: the connection, the
+//! server's resources, other transactions, a schema that is just changed. Then nothing is written,
+//! and the duty tries again on another connection.
 
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use skein_wire::{Code, cron::Cron, limit, schedules::Missed};
-use tokio_postgres::Row;
-use tracing::error;
+use tokio_postgres::{Row, error::SqlState};
+use tracing::{error, warn};
 use uuid::Uuid;
 
 use super::{
@@ -30,8 +31,18 @@ statements! {
                s.serve_at, h.id as mesh_id
           from schedule s
           join mesh h on h.no = s.mesh
-         where s.id = $1 and s.state <> 'done'
+         where s.id = $1
+           and (s.due_at <= now() or $2::timestamptz is not null and s.sim_due_at <= $2)
            for update of s skip locked";
+
+    // By the real clock: what is due by a mesh's is looked at again with its next tick.
+    PUT_ASIDE = "
+        update schedule
+           set serve_at = case when clock = 'real' and serve_at <= now()
+                               then now() + make_interval(secs => $2) else serve_at end,
+               run_at = case when run_at <= now()
+                             then now() + make_interval(secs => $2) else run_at end
+         where id = $1 and state <> 'done'";
 
     // An entry of the log, which keeps as many as ever.
     GIVE_UP = "
@@ -53,6 +64,8 @@ statements! {
 
 /// What takes longer is committed before more is served: a row may take as long as a statement.
 const TURN: Duration = Duration::from_secs(2);
+/// How long a row that took too long is put aside. It is late, not missed.
+const ASIDE: Duration = Duration::from_secs(30);
 
 /// Whether it would come again, for what is in the rows or how much of it there is.
 pub(super) fn is_of_rows(error: &Error) -> bool {
@@ -80,11 +93,19 @@ pub(super) async fn one_by_one(
                 all.failed.extend(fired.failed);
                 all.late.extend(fired.late);
             }
+            Err(failure) if failure.state() == Some(&SqlState::QUERY_CANCELED) => {
+                warn!(schedule = %id, "schedule {id} took too long and is put aside");
+                db.batch_execute("rollback to savepoint fire").await?;
+                let put_aside = db.prepare_cached(PUT_ASIDE).await?;
+                db.execute(&put_aside, &[id, &ASIDE.as_secs_f64()]).await?;
+                // By a mesh's clock it is due until the next tick.
+                all.more = matches!(due, Due::Real { .. });
+            }
             Err(failure) if is_of_rows(&failure) => {
                 let failure = failure.brief();
                 error!(failure, schedule = %id, "schedule {id} could not be served: {failure}");
                 db.batch_execute("rollback to savepoint fire").await?;
-                if let Some(failed) = give_up(db, due, found.now, *id, all.failed.len()).await? {
+                if let Some(failed) = give_up(db, due, found.now, *id).await? {
                     all.n_rows += 1;
                     all.failed.push(failed);
                 }
@@ -98,16 +119,16 @@ pub(super) async fn one_by_one(
     Ok(all)
 }
 
-/// Logs that a row could not be served and has it go on; `None` when another holds it.
+/// Logs that a row could not be served and has it go on; `None` when another holds it, or it is due
+/// no more.
 async fn give_up(
     db: &impl GenericClient,
     due: Due<'_>,
     real_now: Timestamp,
     id: Uuid,
-    n_failed: usize,
 ) -> Result<Option<Failure>> {
     let hold = db.prepare_cached(HOLD).await?;
-    let Some(row) = db.query_opt(&hold, &[&id]).await? else { return Ok(None) };
+    let Some(row) = db.query_opt(&hold, &[&id, &due.sim_now()]).await? else { return Ok(None) };
     let (failed, next) = left(&row, due, real_now);
     let is_done = next.is_none();
     let jitter_s = jitter_s(&row);
@@ -128,11 +149,9 @@ async fn give_up(
         ],
     )
     .await?;
-    let nth = i64::try_from(n_failed).expect("a batch is small");
     Ok(Some(Failure {
         mesh: row.get("mesh"),
         member: row.get("member"),
-        nth: real_now.as_microsecond() + nth,
         mesh_id: row.get("mesh_id"),
         schedule: id,
         target: row.get("target"),

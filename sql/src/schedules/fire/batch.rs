@@ -398,12 +398,9 @@ impl Batch {
                 fired.late.push(Duration::from_millis(late_ms));
             }
             if let Some(code) = attempt.code {
-                let nth = begun.at.as_microsecond()
-                    + i64::try_from(fired.failed.len()).expect("a batch is small");
                 fired.failed.push(Failure {
                     mesh: row.mesh,
                     member: row.member,
-                    nth,
                     mesh_id: row.mesh_id.clone(),
                     schedule: row.id,
                     target: row.target.clone(),

@@ -8,8 +8,9 @@ use tokio_postgres::Client;
 
 use super::tenants::{self, Error};
 
-/// What is done at the start, and then counted by the server a second late.
-const WARM: Duration = Duration::from_secs(10);
+/// For what is done at the start. The server counts what a connection did when it is used again, or
+/// when it has been idle for ten seconds (PGSTAT_IDLE_INTERVAL in PostgreSQL's `pgstat.c`).
+const WARM: Duration = Duration::from_secs(30);
 /// How long it is looked at.
 const LOOK: Duration = Duration::from_secs(60);
 
