@@ -97,10 +97,7 @@ impl Hosts {
         let deadline = Instant::now() + FETCH_PATIENCE;
         let turn = async {
             // First, so that who asks too much holds places nowhere else.
-            let _member = match member {
-                Some(member) => Some(self.of_member.part(member).await),
-                None => None,
-            };
+            let _member = self.of_member.part_if(member).await;
             let (at, at_once, keeps) = {
                 let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
                 let now = Instant::now();

@@ -50,10 +50,7 @@ impl Lookups {
     /// Waits for a place, of this member and for this name.
     pub(crate) async fn place(&self, member: Option<i64>, name: &str) -> Result<Place, FetchError> {
         let place = async {
-            let _member = match member {
-                Some(member) => Some(self.of_member.part(member).await),
-                None => None,
-            };
+            let _member = self.of_member.part_if(member).await;
             let _domain = self.of_domain.part(domain(name).into()).await;
             let _all = self.at_once.clone().acquire_owned().await.expect("never closed");
             Place { _member, _domain, _all }

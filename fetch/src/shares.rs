@@ -43,6 +43,14 @@ impl<K: Eq + Hash> Shares<K> {
     pub(crate) async fn part(&self, key: K) -> OwnedSemaphorePermit {
         self.of(key).acquire_owned().await.expect("never closed")
     }
+
+    /// The same, where there is a key.
+    pub(crate) async fn part_if(&self, key: Option<K>) -> Option<OwnedSemaphorePermit> {
+        match key {
+            Some(key) => Some(self.part(key).await),
+            None => None,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -71,25 +71,18 @@ statements! {
 
     // Whether a schedule comes due with the next tick is asked of those only that are due.
     NEXT = "
-        select extract(epoch from min(due_at) - clock_timestamp())::float8 as in_s,
-               exists (select from clock c
-                        where c.bucket = any($1) and not c.paused and c.due_at <= now()
-                          and not exists (
-                              select from schedule s
-                               where s.mesh = c.mesh
-                                 and s.sim_due_at <= c.sim_base
-                                                     + make_interval(secs => (c.tick + 1) * $2::float8)))
-                   as is_plain,
-               exists (select from clock c
-                        where c.bucket = any($1) and not c.paused and c.due_at <= now()
-                          and exists (
-                              select from schedule s
-                               where s.mesh = c.mesh
-                                 and s.sim_due_at <= c.sim_base
-                                                     + make_interval(secs => (c.tick + 1) * $2::float8)))
-                   as is_scheduled
-          from clock
-         where bucket = any($1) and not paused";
+        select extract(epoch from min(c.due_at) - clock_timestamp())::float8 as in_s,
+               coalesce(bool_or(not d.is_scheduled), false) as is_plain,
+               coalesce(bool_or(d.is_scheduled), false) as is_scheduled
+          from clock c
+          cross join lateral (
+               select case when c.due_at <= now() then exists (
+                          select from schedule s
+                           where s.mesh = c.mesh
+                             and s.sim_due_at <= c.sim_base
+                                                 + make_interval(secs => (c.tick + 1) * $2::float8))
+                      end as is_scheduled) d
+         where c.bucket = any($1) and not c.paused";
 
     // A mesh without anybody stands still. Who is away no longer than the grace is here.
     TICK = "

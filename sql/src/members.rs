@@ -51,6 +51,12 @@ statements! {
            set role = $3
          where mesh = $1 and id = $2 and role <> 'owner' and revoked_at is null";
 
+    HOLD = "
+        select
+          from member
+         where mailbox = $1 and revoked_at is null
+           for share";
+
     // A statement of its own: whoever holds the member now has made what the next one ends.
     WAIT = "
         select from member
@@ -165,6 +171,13 @@ pub async fn read(
 pub async fn set_role(db: &impl GenericClient, mesh: i64, id: &str, role: Grant) -> Result<bool> {
     let set_role = db.prepare_cached(SET_ROLE).await?;
     Ok(db.execute(&set_role, &[&mesh, &id, &Role::from(role).as_str()]).await? == 1)
+}
+
+/// Holds a member until the caller's transaction ends, so that whoever revokes it finds what is made
+/// for it meanwhile; false when it is none any more.
+pub async fn hold(db: &impl GenericClient, mailbox: i64) -> Result<bool> {
+    let hold = db.prepare_cached(HOLD).await?;
+    Ok(db.query_opt(&hold, &[&mailbox]).await?.is_some())
 }
 
 /// Takes everything from a member or an admin, in the caller's transaction, and returns its mailbox,

@@ -6,6 +6,7 @@
 
 pub(crate) mod change;
 pub(crate) mod fire;
+pub(crate) mod log;
 mod slots;
 
 use std::time::Duration;
@@ -23,7 +24,7 @@ pub use change::{cancel, pause, resume, run};
 pub use fire::{Due, Failure, Fired, fire};
 pub use slots::serve_at;
 
-use crate::{GenericClient, Result, iso, statement::statements};
+use crate::{GenericClient, Result, iso, members, meshes, statement::statements};
 
 statements! {
     CREATE = "
@@ -40,19 +41,6 @@ statements! {
         select mailbox
           from member
          where mesh = $1 and pubkey = $2 and revoked_at is null";
-
-    // Held until the schedule is there: two that are made at once are counted one after the other.
-    HOLD = "
-        select from mesh
-         where no = $1
-           for no key update";
-
-    // Held until the schedule is there, so that whoever revokes the member finds it.
-    IS_MEMBER = "
-        select
-          from member
-         where mailbox = $1 and revoked_at is null
-           for share";
 
     COUNT = "
         select count(*) as of_mesh, coalesce(sum(octet_length(s.body)), 0)::bigint as mesh_bytes,
@@ -202,10 +190,8 @@ pub async fn member_of(db: &impl GenericClient, mesh: i64, key: &str) -> Result<
 
 /// Makes a schedule in the caller's transaction, unless there are too many.
 pub async fn create(db: &impl GenericClient, mesh: i64, new: &New<'_>) -> Result<Created> {
-    let hold = db.prepare_cached(HOLD).await?;
-    db.execute(&hold, &[&mesh]).await?;
-    let is_member = db.prepare_cached(IS_MEMBER).await?;
-    if db.query_opt(&is_member, &[&new.member]).await?.is_none() {
+    meshes::hold(db, mesh).await?;
+    if !members::hold(db, new.member).await? {
         return Ok(Created::NoMember);
     }
     let count = db.prepare_cached(COUNT).await?;

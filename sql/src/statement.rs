@@ -28,6 +28,7 @@ pub fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
         crate::sweep::nodes::STATEMENTS,
         crate::schedules::STATEMENTS,
         crate::schedules::change::STATEMENTS,
+        crate::schedules::log::STATEMENTS,
         crate::schedules::fire::STATEMENTS,
         crate::schedules::fire::alone::STATEMENTS,
         crate::schedules::fire::batch::STATEMENTS,

@@ -20,17 +20,11 @@ use skein_wire::{
 };
 use tokio_postgres::Row;
 
-use crate::{GenericClient, Result, iso, statement::statements};
+use crate::{GenericClient, Result, iso, members, meshes, statement::statements};
 
 pub(crate) use {checks::STATEMENTS as CHECKS, events::STATEMENTS as EVENTS};
 
 statements! {
-    // Held until the watch is there: two that are made at once are counted one after the other.
-    LOCK = "
-        select from mesh
-         where no = $1
-           for no key update";
-
     COUNT = "
         select count(*) as of_mesh, count(*) filter (where member = $2) as of_member
           from watch
@@ -41,13 +35,6 @@ statements! {
                            header_names, label, group_path, phase)
         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
         on conflict do nothing";
-
-    // Held until the watch is there, so that whoever revokes the member finds it.
-    IS_MEMBER = "
-        select
-          from member
-         where mailbox = $1 and revoked_at is null
-           for share";
 
     LIST = "
         select w.id, w.url, w.mode, w.extract, w.interval_s, w.notify_on, w.header_names, w.label,
@@ -123,10 +110,8 @@ pub struct Found {
 
 /// Makes a watch in the caller's transaction, due at once, unless there are too many.
 pub async fn create(db: &impl GenericClient, mesh: i64, new: New<'_>) -> Result<Created> {
-    let lock = db.prepare_cached(LOCK).await?;
-    db.execute(&lock, &[&mesh]).await?;
-    let is_member = db.prepare_cached(IS_MEMBER).await?;
-    if db.query_opt(&is_member, &[&new.member]).await?.is_none() {
+    meshes::hold(db, mesh).await?;
+    if !members::hold(db, new.member).await? {
         return Ok(Created::NoMember);
     }
     let count = db.prepare_cached(COUNT).await?;

@@ -1,12 +1,15 @@
 //! What a member does with a schedule of its own that is not done: end, stop, go on, fire now.
 
 use jiff::Timestamp;
-use skein_wire::{cron::Cron, limit, schedules::Missed};
+use skein_wire::{
+    cron::Cron,
+    schedules::{Missed, Outcome},
+};
 use uuid::Uuid;
 
 use super::{
-    since,
-    slots::{Calendar, Slot, serve_at},
+    log, since,
+    slots::{Calendar, serve_at},
     zone,
 };
 use crate::{GenericClient, Result, statement::statements};
@@ -32,21 +35,6 @@ statements! {
         update schedule
            set state = 'active', slot = $4, serve_at = $5
          where mesh = $1 and member = $2 and id = $3 and state = 'paused'";
-
-    // What was left out is one entry of the log, which keeps as many as ever.
-    MISSED = "
-        with counted as (
-            update schedule
-               set n_logged = n_logged + 1
-             where mesh = $1 and member = $2 and id = $3
-            returning id, mesh, n_logged),
-        forgotten as (
-            delete from schedule_fire f
-             using counted c
-             where f.schedule = c.id and f.n = c.n_logged - $7)
-        insert into schedule_fire (schedule, mesh, n, slot, at, late_ms, outcome, detail)
-        select id, mesh, n_logged, $4, now(), $5, 'missed', $6
-          from counted";
 
     // To the millisecond, as it is said and as its message's id is made.
     RUN = "
@@ -95,28 +83,13 @@ pub async fn resume(
         let (zone, missed) = (&zone(row.get("tz")), Missed::Skip);
         let plan = Calendar { id, cron: Some(&cron), zone, jitter_s, missed, slot }.skip(now);
         if let (Some((first, last)), Some(next)) = (plan.skipped, plan.next) {
-            log(db, (mesh, member, id), now, first, last).await?;
+            log::entry(db, id, last, now, Outcome::Missed, &since(first)).await?;
             slot = next;
         }
     }
     let resume = db.prepare_cached(RESUME).await?;
     let values = (slot, serve_at(id, slot, jitter_s));
     Ok(db.execute(&resume, &[&mesh, &member, &id, &values.0, &values.1]).await? == 1)
-}
-
-/// Logs that the slots from `first` to `last` were left out.
-async fn log(
-    db: &impl GenericClient,
-    (mesh, member, id): (i64, i64, Uuid),
-    now: Timestamp,
-    first: Timestamp,
-    last: Slot,
-) -> Result<()> {
-    let missed = db.prepare_cached(MISSED).await?;
-    let kept = limit::SCHEDULE_FIRES_KEPT;
-    let (late_ms, detail) = (last.late_ms(now), since(first));
-    db.execute(&missed, &[&mesh, &member, &id, &last.at, &late_ms, &detail, &kept]).await?;
-    Ok(())
 }
 
 /// Has a schedule fire beside its slots; false when there is none, or it waits to do so already.

@@ -10,13 +10,18 @@
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use skein_wire::{Code, cron::Cron, limit, schedules::Missed};
+use skein_wire::{
+    Code,
+    cron::Cron,
+    schedules::{Missed, Outcome},
+};
 use tokio_postgres::{Row, error::SqlState};
 use tracing::{error, warn};
 use uuid::Uuid;
 
 use super::{
     super::{
+        log,
         slots::{Calendar, Slot, serve_at},
         zone,
     },
@@ -44,22 +49,12 @@ statements! {
                              then now() + make_interval(secs => $2) else run_at end
          where id = $1 and state <> 'done'";
 
-    // An entry of the log, which keeps as many as ever.
     GIVE_UP = "
-        with given_up as (
-            update schedule
-               set slot = $2, serve_at = $3, run_at = null, n_logged = n_logged + 1,
-                   state = case when $4 then 'done' else state end,
-                   done_at = case when $4 then now() end
-             where id = $1
-            returning id, mesh, n_logged),
-        forgotten as (
-            delete from schedule_fire f
-             using given_up g
-             where f.schedule = g.id and f.n = g.n_logged - $8)
-        insert into schedule_fire (schedule, mesh, n, slot, at, late_ms, outcome, detail)
-        select id, mesh, n_logged, $5, now(), $6, 'failed', $7
-          from given_up";
+        update schedule
+           set slot = $2, serve_at = $3, run_at = null,
+               state = case when $4 then 'done' else state end,
+               done_at = case when $4 then now() end
+         where id = $1";
 }
 
 /// What takes longer is committed before more is served: a row may take as long as a statement.
@@ -135,20 +130,8 @@ async fn give_up(
     let slot = next.unwrap_or_else(|| row.get("slot"));
     let detail = format!("{}: {}", Code::Internal.as_str(), Code::Internal.message());
     let give_up = db.prepare_cached(GIVE_UP).await?;
-    db.execute(
-        &give_up,
-        &[
-            &id,
-            &slot,
-            &serve_at(id, slot, jitter_s),
-            &is_done,
-            &failed.at,
-            &failed.late_ms(due.now(real_now)),
-            &detail,
-            &limit::SCHEDULE_FIRES_KEPT,
-        ],
-    )
-    .await?;
+    db.execute(&give_up, &[&id, &slot, &serve_at(id, slot, jitter_s), &is_done]).await?;
+    log::entry(db, id, failed, due.now(real_now), Outcome::Failed, &detail).await?;
     Ok(Some(Failure {
         mesh: row.get("mesh"),
         member: row.get("member"),
